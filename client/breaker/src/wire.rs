@@ -88,12 +88,12 @@ pub struct BreakerReport {
     pub name: String,
     /// Its state.
     pub state: State,
-    /// Failed attempts in a row since the last success or change of state.
+    /// Failures in a row since the last success, those of trial calls included.
     pub consecutive_failures: u64,
     /// When an open breaker is due to let a trial call through; `null` in the other states.
     #[serde(default)]
     pub half_open_at: Option<Timestamp>,
-    /// The first failed attempt since the last success, by the wall clock: when an outage was first felt.
+    /// When the first of these failures was known, by the wall clock: when an outage was first felt.
     #[serde(default)]
     pub first_failure_at: Option<Timestamp>,
     /// The same moment by the monotonic clock, to measure from.
