@@ -1,0 +1,11 @@
+//! The Helm chart and the Dockerfile, checked without a cluster: what `helm template` renders and what it refuses.
+//!
+//! Needs `helm`, named by the environment variable HELM or found through PATH.
+
+mod crd;
+mod dockerfile;
+mod helm;
+mod objects;
+mod rbac;
+mod security;
+mod values;

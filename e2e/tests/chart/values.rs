@@ -1,0 +1,160 @@
+//! Every value does something, is described, and is checked before anything is installed.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use crate::helm::{NAMESPACE, helm, read, read_yaml, refusal, template_text};
+
+const CHART: &str = "charts/breakwater";
+
+/// For each value, something else than its default, as `--set-json` takes it.
+const OTHERWISE: &[(&str, &str)] = &[
+    ("nameOverride", r#""tide""#),
+    ("fullnameOverride", r#""tide""#),
+    ("image.registry", r#""registry.example""#),
+    ("image.repository", r#""mirror""#),
+    ("image.tag", r#""edge""#),
+    ("image.pullPolicy", r#""Always""#),
+    ("image.pullSecrets", r#"[{"name": "key"}]"#),
+    ("crds.install", "false"),
+    ("crds.keep", "false"),
+    ("rbac.create", "false"),
+    ("operator.namespace", r#""shop""#),
+    ("operator.serviceAccount.create", "false"),
+    ("operator.serviceAccount.name", r#""captain""#),
+    ("operator.serviceAccount.annotations", r#"{"example.com/role": "keeper"}"#),
+    ("demo.enabled", "false"),
+    ("demo.namespace", r#""shop""#),
+    ("demo.backend.replicas", "3"),
+    ("demo.client.replicas", "3"),
+    ("demo.client.backendUrl", r#""http://proxy:5000/data""#),
+    ("demo.client.breakerName", r#""proxy""#),
+    ("demo.client.interval", r#""1s""#),
+    ("demo.client.attemptTimeout", r#""500ms""#),
+    ("demo.client.attempts", "1"),
+    ("demo.client.failureThreshold", "5"),
+    ("demo.client.openFor", r#""1m30s""#),
+];
+
+/// The same for what each of the three workloads has.
+const OTHERWISE_EACH: &[(&str, &str)] = &[
+    ("logLevel", r#""debug,kube=info""#),
+    ("logFormat", r#""json""#),
+    ("terminationGracePeriodSeconds", "45"),
+    ("resources.requests", r#"{"cpu": "1", "memory": "1Gi"}"#),
+    ("resources.limits", r#"{"cpu": "2", "memory": "2Gi"}"#),
+    ("podAnnotations", r#"{"example.com/team": "sea"}"#),
+    ("podLabels", r#"{"team": "sea"}"#),
+    ("priorityClassName", r#""high""#),
+    ("nodeSelector", r#"{"disk": "fast"}"#),
+    ("tolerations", r#"[{"operator": "Exists"}]"#),
+    ("affinity", r#"{"nodeAffinity": {}}"#),
+];
+
+fn otherwise() -> Vec<(String, &'static str)> {
+    let each = ["operator", "demo.backend", "demo.client"]
+        .into_iter()
+        .flat_map(|workload| OTHERWISE_EACH.iter().map(move |(value, other)| (format!("{workload}.{value}"), *other)));
+    OTHERWISE.iter().map(|(value, other)| (value.to_string(), *other)).chain(each).collect()
+}
+
+/// The paths of all values, `a.b.c`; `resources` is not taken apart below requests and limits.
+fn paths(values: &Map<String, Value>, prefix: &str) -> BTreeSet<String> {
+    let below = |(key, value): (&String, &Value)| {
+        let path = format!("{prefix}{key}");
+        match value {
+            Value::Object(inner) if !inner.is_empty() && !prefix.ends_with("resources.") => {
+                paths(inner, &format!("{path}."))
+            }
+            _ => BTreeSet::from([path]),
+        }
+    };
+    values.iter().flat_map(below).collect()
+}
+
+fn all_paths() -> BTreeSet<String> {
+    paths(read_yaml(&format!("{CHART}/values.yaml")).as_object().expect("an object"), "")
+}
+
+#[test]
+fn every_value_changes_what_is_rendered() {
+    let otherwise = otherwise();
+    assert_eq!(otherwise.iter().map(|(path, _)| path.clone()).collect::<BTreeSet<_>>(), all_paths());
+    let default = template_text(&[]);
+    for (path, other) in otherwise {
+        let changed = template_text(&["--set-json", &format!("{path}={other}")]);
+        assert!(changed != default, "{path}={other} changes nothing");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_value() {
+    let readme = read(&format!("{CHART}/README.md"));
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: BTreeSet<_> = rows.filter_map(|row| Some(row.split_once('`')?.0.to_owned())).collect();
+    let each = |path: &String| {
+        ["operator.", "demo.backend.", "demo.client."]
+            .into_iter()
+            .find_map(|workload| Some(format!("*.{}", path.strip_prefix(workload)?)))
+            .filter(|general| OTHERWISE_EACH.iter().any(|(value, _)| general == &format!("*.{value}")))
+            .unwrap_or_else(|| path.clone())
+    };
+    assert_eq!(listed, all_paths().iter().map(each).collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn the_schema_describes_every_value() {
+    fn check(schema: &Value, path: &str) {
+        if let Some(properties) = schema["properties"].as_object() {
+            assert_eq!(schema["additionalProperties"], false, "{path} takes anything");
+            for (name, property) in properties {
+                let path = format!("{path}.{name}");
+                let described = property["description"].is_string() || property["$ref"].is_string();
+                assert!(described, "{path} is not described");
+                check(property, &path);
+            }
+        }
+    }
+    let schema = read_yaml(&format!("{CHART}/values.schema.json"));
+    check(&schema, "");
+    for (name, definition) in schema["definitions"].as_object().expect("definitions") {
+        assert!(definition["description"].is_string(), "{name} is not described");
+        check(definition, name);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_refused_by_name() {
+    for (value, named) in [
+        ("replicas=2", "replicas"),
+        ("operator.replicas=2", "replicas"),
+        ("demo.client.openfor=10s", "openfor"),
+        ("demo.client.openFor=10", "openFor"),
+        ("demo.client.openFor=ten seconds", "openFor"),
+        ("demo.client.attempts=two", "attempts"),
+        ("demo.client.attempts=0", "attempts"),
+        ("demo.client.backendUrl=backend:5000", "backendUrl"),
+        ("demo.backend.terminationGracePeriodSeconds=5", "terminationGracePeriodSeconds"),
+        ("demo.backend.replicas=-1", "replicas"),
+        ("demo.enabled=1", "enabled"),
+        ("operator.namespace=Shop", "namespace"),
+        ("operator.podLabels.version=2", "version"),
+        ("image.pullPolicy=Sometimes", "pullPolicy"),
+    ] {
+        let said = refusal(&["--set", value]);
+        assert!(said.contains(named), "helm refuses {value} without naming {named}:\n{said}");
+    }
+}
+
+#[test]
+fn a_demo_that_the_operator_would_not_see_is_refused() {
+    let said = refusal(&["--set", "operator.namespace=shop,demo.namespace=elsewhere"]);
+    assert!(said.contains("set both to the same, or demo.enabled=false"), "{said}");
+}
+
+/// A chart that has this one as a dependency passes `global` and often switches it by `enabled`.
+#[test]
+fn the_values_of_a_parent_chart_are_accepted() {
+    template_text(&["--set", "global.region=north,enabled=true"]);
+}
