@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::helm::{NAMESPACE, helm, read, read_yaml, refusal, template_text};
+use crate::helm::{read, read_yaml, refusal, template_text};
 
 const CHART: &str = "charts/breakwater";
 
