@@ -1,0 +1,180 @@
+//! `cargo cluster`: a Kubernetes to try Breakwater on.
+
+mod build;
+mod choose;
+mod current;
+mod kind;
+mod local;
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+pub use choose::Choice;
+use choose::Kind;
+
+use crate::command;
+use crate::workspace::Workspace;
+
+/// Arguments of `cargo cluster`.
+#[derive(clap::Args)]
+#[command(disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Sub,
+}
+
+#[derive(clap::Subcommand)]
+enum Sub {
+    /// Starts a cluster, or repairs the one that is there; harmless when it runs already
+    Up {
+        /// Which cluster
+        #[arg(long, value_enum, default_value_t)]
+        cluster: Choice,
+    },
+    /// Stops the cluster that `up` started and leaves nothing of it behind
+    Down,
+    /// Says what runs and what does not; exit code 1 when something does not
+    Status,
+    /// Runs kubectl on the cluster: `cargo cluster kubectl get pods -A`
+    #[command(disable_help_flag = true)]
+    Kubectl {
+        /// Handed to kubectl as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Becomes a program of the local cluster (used by `up`)
+    #[command(hide = true)]
+    Inside {
+        /// The name to be known by, if not the program's own
+        #[arg(long)]
+        name: Option<OsString>,
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Forwards connections of the listener at standard input (used by `up`)
+    #[command(hide = true)]
+    Forward { to: SocketAddr },
+}
+
+/// Runs `cargo cluster`.
+pub fn run(args: Args) -> Result<ExitCode> {
+    match args.command {
+        Sub::Up { cluster } => {
+            let workspace = Workspace::find()?;
+            let cluster = Cluster::up(&workspace, cluster)?;
+            println!("\nThe cluster is up. To use it with your own kubectl and helm:\n");
+            println!("  export KUBECONFIG={}\n", cluster.kubeconfig().display());
+            println!("or: cargo cluster kubectl get pods -A        to stop it: cargo cluster down");
+        }
+        Sub::Down => Cluster::down(&Workspace::find()?)?,
+        Sub::Status => return Cluster::status(&Workspace::find()?),
+        Sub::Kubectl { args } => {
+            let workspace = Workspace::find()?;
+            let status = Cluster::chosen(&workspace)?.kubectl().args(args).status().context("cannot start kubectl")?;
+            return Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)));
+        }
+        Sub::Inside { name, program, args } => return Err(local::inside::become_program(name, &program, &args)),
+        Sub::Forward { to } => local::forward::serve(to)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A cluster that answers.
+pub struct Cluster<'a> {
+    workspace: &'a Workspace,
+    kind: Kind,
+}
+
+impl<'a> Cluster<'a> {
+    /// Starts the chosen cluster, or makes sure that it runs.
+    pub fn up(workspace: &'a Workspace, choice: Choice) -> Result<Self> {
+        let kind = choose::choose(choice)?;
+        let before = fs::read_to_string(kind_file(workspace)).ok().and_then(|text| Kind::parse(&text));
+        if before == Some(Kind::Local) && kind != Kind::Local && local::is_there() {
+            bail!("the local cluster is up: `cargo cluster down` first, then choose another");
+        }
+        match kind {
+            Kind::Local => local::up(workspace)?,
+            Kind::Kind => kind::up(workspace)?,
+            Kind::Current => current::up(workspace)?,
+        }
+        fs::write(kind_file(workspace), kind.name())?;
+        Ok(Self { workspace, kind })
+    }
+
+    /// The cluster that `up` was asked for last.
+    pub fn chosen(workspace: &'a Workspace) -> Result<Self> {
+        let name = fs::read_to_string(kind_file(workspace))
+            .ok()
+            .context("there is no cluster yet: `cargo cluster up` starts one")?;
+        let kind = Kind::parse(&name).with_context(|| format!("{} is damaged", kind_file(workspace).display()))?;
+        Ok(Self { workspace, kind })
+    }
+
+    /// Stops what `up` started.
+    pub fn down(workspace: &'a Workspace) -> Result<()> {
+        let kind = Self::chosen(workspace).map_or(Kind::Local, |cluster| cluster.kind);
+        match kind {
+            Kind::Local => local::down()?,
+            Kind::Kind => kind::down()?,
+            Kind::Current => println!("This cluster was not started here and is left alone."),
+        }
+        for file in [kind_file(workspace), workspace.kubeconfig()] {
+            remove(&file)?;
+        }
+        Ok(())
+    }
+
+    fn status(workspace: &'a Workspace) -> Result<ExitCode> {
+        let Ok(cluster) = Self::chosen(workspace) else {
+            println!("No cluster: `cargo cluster up` starts one.");
+            return Ok(ExitCode::FAILURE);
+        };
+        if cluster.kind == Kind::Local && !local::status()? {
+            return Ok(ExitCode::FAILURE);
+        }
+        println!("kubeconfig: {}", cluster.kubeconfig().display());
+        let answers =
+            cluster.kubectl().args(["get", "nodes", "-o", "wide"]).status().context("cannot start kubectl")?;
+        Ok(if answers.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// The kubeconfig for programs on this machine.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.workspace.kubeconfig()
+    }
+
+    /// `kubectl` on this cluster.
+    pub fn kubectl(&self) -> Command {
+        self.tool("kubectl")
+    }
+
+    /// A program that reads `KUBECONFIG`, found among what was built here first.
+    pub fn tool(&self, name: &str) -> Command {
+        let built = self.workspace.bin().join(name);
+        let program = if built.is_file() { built } else { command::find(name).unwrap_or_else(|| name.into()) };
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", self.kubeconfig()).env("PATH", self.workspace.path());
+        command
+    }
+}
+
+fn kind_file(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("cluster/kind")
+}
+
+/// Removes a file that may be gone already.
+fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}

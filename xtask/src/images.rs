@@ -1,0 +1,3 @@
+//! Container images of this workspace's programs.
+
+pub mod archive;
