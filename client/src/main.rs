@@ -1,3 +1,39 @@
-//! Under construction.
+//! The client's command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+use breakwater_client::{
+    log,
+    service::{run, termination},
+    settings::Settings,
+};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = Settings::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let Err(said) = log::start(settings.log_format) {
+        eprintln!("error: {said}");
+        return ExitCode::from(2);
+    }
+    match serve(&settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(said) => {
+            tracing::error!("{said}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the edge: here the process gets its identity")]
+async fn serve(settings: &Settings) -> Result<(), String> {
+    let shutdown = termination().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}; choose another by --listen", settings.listen))?;
+    let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
+    let epoch = Uuid::new_v4();
+    tracing::info!(%address, %epoch, backend = %settings.backend_url, version = env!("CARGO_PKG_VERSION"), "listening");
+    run(settings, epoch, listener, shutdown).await.map_err(|error| format!("the service failed: {error}"))
+}

@@ -22,6 +22,7 @@ type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
 /// See the [crate's page](crate) for an example of a whole outage.
 pub struct Breaker {
     name: String,
+    epoch: Uuid,
     settings: Settings,
     shared: Mutex<Shared>,
     listeners: Vec<Listener>,
@@ -37,7 +38,7 @@ impl Breaker {
     /// A closed breaker; `epoch` is the process's, drawn anew at each start, and goes into its cursors.
     pub fn new(name: impl Into<String>, epoch: Uuid, settings: Settings, now: Now) -> Self {
         let shared = Shared { machine: Machine::default(), record: Record::new(epoch, settings.capacity, now) };
-        Self { name: name.into(), settings, shared: Mutex::new(shared), listeners: Vec::new() }
+        Self { name: name.into(), epoch, settings, shared: Mutex::new(shared), listeners: Vec::new() }
     }
 
     /// Tells `listener` the transitions so far (the start), and from now on each new one.
@@ -71,19 +72,39 @@ impl Breaker {
         &self.name
     }
 
+    /// The epoch of its cursors.
+    pub fn epoch(&self) -> Uuid {
+        self.epoch
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
+    /// A copy of its machine: state and counts of one moment, without the record.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use breakwater_breaker::{Breaker, Now, Settings, State};
+    /// # let now = Now::new(jiff::Timestamp::UNIX_EPOCH, Duration::ZERO);
+    /// # let breaker = Breaker::new("backend", uuid::Uuid::nil(), Settings::default(), now);
+    /// breaker.try_acquire(now).unwrap().success(now);
+    /// let machine = breaker.machine();
+    /// assert_eq!((machine.state(), machine.calls().success), (State::Closed, 1));
+    /// ```
+    pub fn machine(&self) -> Machine {
+        self.lock().machine
+    }
+
     /// Its state.
     pub fn state(&self) -> State {
-        self.lock().machine.state()
+        self.machine().state()
     }
 
     /// When an open breaker goes half-open, since the start of the process: [`tick`](Self::tick) it then.
     pub fn half_open_at(&self) -> Option<Duration> {
-        self.lock().machine.half_open_at()
+        self.machine().half_open_at()
     }
 
     /// Asks to make a call. Tell the ticket how it went, or drop it to have the call counted as neither.

@@ -1,0 +1,117 @@
+//! Ticks: every interval one call, with a deadline and the retries that fit into it.
+
+use std::time::Duration;
+
+use backon::Retryable;
+use breakwater_breaker::State;
+use tokio::time::{MissedTickBehavior, interval, timeout_at};
+
+use crate::{
+    attempt::{Attempts, NoAnswer},
+    http::{Answer, Failure},
+    log,
+    retry::{FullJitter, fits},
+};
+
+/// How ticks call.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Time from one tick to the next; ticks that were missed are skipped.
+    pub interval: Duration,
+    /// How long the call of a tick may take, its retries included.
+    pub deadline: Duration,
+    /// Attempts of one tick at most.
+    pub attempts: u32,
+    /// Longest delay before the first retry; it doubles with each further one.
+    pub retry_base: Duration,
+    /// Longest delay before any retry.
+    pub retry_cap: Duration,
+}
+
+/// How the call of a tick ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The backend answered.
+    Answered(Answer),
+    /// The last attempt failed.
+    Failed(Failure),
+    /// The breaker let no attempt through.
+    NotPermitted,
+    /// The deadline cut the last attempt.
+    DeadlineExceeded,
+}
+
+impl Outcome {
+    /// Its name in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Answered(_) => "success",
+            Self::Failed(_) => "failure",
+            Self::NotPermitted => "not_permitted",
+            Self::DeadlineExceeded => "deadline_exceeded",
+        }
+    }
+}
+
+/// Calls the backend tick by tick.
+#[derive(Debug)]
+pub struct Caller<C, R> {
+    /// Makes the attempts.
+    pub attempts: Attempts<C>,
+    /// How often and how long.
+    pub plan: Plan,
+    /// Draws evenly from 0 to 1, for the delays.
+    pub random: R,
+}
+
+impl<C, F, R> Caller<C, R>
+where
+    C: Fn() -> F,
+    F: Future<Output = Result<Answer, Failure>>,
+    R: Fn() -> f64 + Send + Sync,
+{
+    /// Ticks for ever; dropped, it cuts the call in flight.
+    pub async fn run(&self) {
+        let mut ticks = interval(self.plan.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            self.tick().await;
+        }
+    }
+
+    /// One call: attempts until one succeeds, is not permitted, or no further one is due or fits.
+    pub async fn tick(&self) -> Outcome {
+        let Self { attempts, plan, random } = self;
+        let mono = || attempts.clock.now().mono();
+        let started = mono();
+        let deadline = started.saturating_add(plan.deadline);
+        let mut retrying_since = None;
+
+        let call = (|| attempts.make())
+            .retry(FullJitter::new(plan.retry_base, plan.retry_cap, plan.attempts - 1, random))
+            // A failure that opened the breaker is the last: it would not let the retry through.
+            .when(|error| matches!(error, NoAnswer::Failed(_)) && attempts.breaker.state() == State::Closed)
+            .adjust(|_, delay| delay.filter(|delay| fits(*delay, attempts.timeout, deadline.saturating_sub(mono()))))
+            .notify(|_, _| {
+                retrying_since.get_or_insert_with(mono);
+                attempts.metrics.retry();
+            });
+        let outcome = match timeout_at(attempts.clock.instant(deadline), call).await {
+            Ok(Ok(answer)) => Outcome::Answered(answer),
+            Ok(Err(NoAnswer::Failed(failure))) => Outcome::Failed(failure),
+            Ok(Err(NoAnswer::NotPermitted(_))) => Outcome::NotPermitted,
+            Err(_) => {
+                log::cut(plan.deadline);
+                Outcome::DeadlineExceeded
+            }
+        };
+
+        let ended = mono();
+        attempts.metrics.tick(outcome.as_str(), ended.saturating_sub(started));
+        if let Some(since) = retrying_since {
+            attempts.metrics.retried(ended.saturating_sub(since));
+        }
+        outcome
+    }
+}

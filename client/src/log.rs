@@ -1,0 +1,106 @@
+//! Log lines: the words that people look for, and each transition as one line of JSON.
+
+use std::{io::IsTerminal, time::Duration};
+
+use breakwater_breaker::{Breaker, NotPermitted, State, Transition};
+use clap::ValueEnum;
+use serde::Serialize;
+use tracing::{info, warn};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::LevelFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+};
+use uuid::Uuid;
+
+use crate::http::{Answer, Failure};
+
+/// The target of the lines that tell a transition.
+const TRANSITION: &str = "transition";
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people; transitions are JSON all the same
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Starts the log on standard output, with the lines that `RUST_LOG` chooses: info by default.
+///
+/// # Errors
+/// A sentence if `RUST_LOG` is no filter.
+pub fn start(format: LogFormat) -> Result<(), String> {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env()
+        .map_err(|error| format!("RUST_LOG: {error}; write a level, like info or debug"))?;
+    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal());
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    // The message of a transition is its whole line.
+    let transitions =
+        tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_level(false).with_target(false);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines.with_filter(filter_fn(|event| event.target() != TRANSITION)))
+        .with(transitions.with_filter(filter_fn(|event| event.target() == TRANSITION)))
+        .init();
+    Ok(())
+}
+
+/// The line of a transition: the wire's own, with what makes its key.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TransitionLine<'a> {
+    level: &'static str,
+    target: &'static str,
+    epoch: Uuid,
+    breaker: &'a str,
+    #[serde(flatten)]
+    transition: &'a Transition,
+}
+
+/// A transition, if there is one.
+pub fn transition(breaker: &Breaker, transition: Option<&Transition>) {
+    let Some(transition) = transition else { return };
+    if transition.to == State::Open {
+        info!("Circuit Breaker OPEN");
+    }
+    let (epoch, breaker) = (breaker.epoch(), breaker.name());
+    let line = TransitionLine { level: "INFO", target: TRANSITION, epoch, breaker, transition };
+    match serde_json::to_string(&line) {
+        Ok(line) => info!(target: TRANSITION, "{line}"),
+        Err(error) => warn!(%error, seq = transition.seq, "a transition cannot be written as JSON"),
+    }
+}
+
+/// The backend answered.
+pub fn answered(Answer { status, body }: &Answer) {
+    if status.is_success() {
+        info!("Success: {body}");
+    } else {
+        warn!("Backend answered {status}: {body}");
+    }
+}
+
+/// An attempt failed, and counted.
+pub fn failed(failure: &Failure, count: u64) {
+    info!(error = %failure, "Backend failed | Fail count = {count}");
+}
+
+/// The breaker let no call through.
+pub fn skipped(refused: &NotPermitted) {
+    info!(why = %refused, "Circuit open... skipping call");
+}
+
+/// A trial call starts.
+pub fn trial() {
+    info!("Retrying backend...");
+}
+
+/// The deadline of a tick cut its call.
+pub fn cut(deadline: Duration) {
+    warn!(?deadline, "Call cut by its deadline, counted as neither success nor failure");
+}
