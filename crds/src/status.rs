@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use crate::Duration;
 
-/// Kills kept in the status, newest last.
-pub const MAX_KILLS: usize = 64;
+/// Kills kept in the status, newest last; also how many pods one set of kills may name.
+pub const MAX_KILLS: usize = 128;
 /// Transitions kept for each replica, newest last.
-pub const MAX_TRANSITIONS: usize = 32;
+pub const MAX_TRANSITIONS: usize = 24;
 /// Gaps kept for each replica, newest last.
 pub const MAX_GAPS: usize = 8;
 /// Client replicas that one run watches.
@@ -31,8 +31,8 @@ pub struct ChaosExperimentStatus {
     /// The metadata.generation that the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Where the run is: Pending, Suspended, Baseline (waiting for ready targets and closed breakers), Killing, Recovering,
-    /// Completed.
+    /// Where the run is: Pending, Suspended, Baseline (waiting for ready targets and closed breakers), Killing, Recovering
+    /// (waiting for the breakers to close), Observing (where they must stay closed), Completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// How it ended. Passed: every breaker did as expected. Failed: one did not. Inconclusive: the run proves nothing, reason
@@ -66,6 +66,7 @@ pub enum Phase {
     Baseline,
     Killing,
     Recovering,
+    Observing,
     Completed,
 }
 
@@ -146,7 +147,7 @@ pub struct Run {
     /// When the baseline was good: targets ready, every breaker closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_at: Option<Timestamp>,
-    /// When the hold ends; the moment of the plan where nothing is held. No kill is sent later.
+    /// When the hold ends; the moment of the plan where nothing is held. No replacement is killed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_until: Option<Timestamp>,
     /// When no target was ready for the first time.
@@ -170,6 +171,9 @@ pub struct Run {
     /// Older kills that are no longer in the list.
     #[serde(default)]
     pub kills_dropped: u64,
+    /// Pods killed, those no longer in the list included.
+    #[serde(default)]
+    pub killed: u64,
     /// When the first kill was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_kill_at: Option<Timestamp>,

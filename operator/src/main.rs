@@ -1,3 +1,107 @@
-//! Under construction.
+//! Starts the operator and ends it in order.
 
-fn main() {}
+use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Arc};
+
+use breakwater_operator::{
+    admin,
+    apply::Hands,
+    config::{Config, LogFormat},
+    controller::{self, Context},
+    metrics::Metrics,
+    observe::Observer,
+};
+use clap::Parser;
+use futures::channel::mpsc;
+use kube::{
+    Client,
+    runtime::events::{Recorder, Reporter},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Experiments that may wait to be looked at by the word of their sessions.
+const BELLS: usize = 1024;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = Config::parse();
+    log(config.log_format);
+    match serve(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let kubernetes =
+        kube::Config::infer().await.map_err(|error| format!("no cluster: {error}; run in a pod, or set KUBECONFIG"))?;
+    let client = Client::try_from(kubernetes.clone())?;
+    // Effects are not tried again by the client: what became of one whose answer is lost is looked into.
+    let effects = Client::try_from({
+        let mut once = kubernetes;
+        once.default_retry = false;
+        once
+    })?;
+    let metrics = Arc::new(Metrics::default());
+    let reporter = Reporter { controller: "breakwater".into(), instance: config.pod_name.clone() };
+    let hands = Hands::new(effects.clone(), Recorder::new(effects.clone(), reporter));
+    let (bell, bells) = mpsc::channel(BELLS);
+    let observer = Observer::new(client.clone(), metrics.clone(), config.own_pod(), bell)?;
+    let (store, stream) = controller::watch(client, config.namespace.as_deref());
+    let context = Arc::new(Context { client: effects, observer, hands, metrics: metrics.clone() });
+
+    let stop = CancellationToken::new();
+    tokio::spawn(on_signal(stop.clone())?);
+    let (ready, readiness) = watch::channel(false);
+    let app = admin::app(metrics, readiness);
+    let served =
+        tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
+    tracing::info!(listen = %config.listen, namespace = config.namespace.as_deref().unwrap_or("all"), version = env!("CARGO_PKG_VERSION"), "operator started");
+
+    let synced = store.clone();
+    let ended = stop.clone();
+    tokio::spawn(async move {
+        if let Some(Ok(())) = ended.run_until_cancelled(synced.wait_until_ready()).await {
+            tracing::info!("experiments listed");
+            ready.send_replace(true);
+            ended.cancelled().await;
+            ready.send_replace(false);
+        }
+    });
+    controller::run(context, (store, stream), bells, stop.clone().cancelled_owned()).await;
+    served.await??;
+    tracing::info!("operator ended");
+    Ok(())
+}
+
+fn on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending: looks that have begun are finished");
+        stop.cancel();
+    })
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stdout().is_terminal());
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}

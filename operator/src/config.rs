@@ -1,0 +1,53 @@
+//! The operator's command line.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+
+use crate::observe::OwnPod;
+
+/// Runs ChaosExperiments: kills the pods they name, watches the circuit breakers of their clients, and gives a verdict.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Config {
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// The one namespace whose experiments are run; without it, those of all namespaces.
+    #[arg(long, env = "OPERATOR_NAMESPACE", value_parser = namespace)]
+    pub namespace: Option<String>,
+    /// How log lines look; their level is set by RUST_LOG, such as RUST_LOG=breakwater_operator=debug.
+    #[arg(long, env = "LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Namespace of the operator's own pod, which is never killed.
+    #[arg(long, env = "POD_NAMESPACE", requires = "pod_name")]
+    pub pod_namespace: Option<String>,
+    /// Name of the operator's own pod.
+    #[arg(long, env = "POD_NAME", requires = "pod_namespace")]
+    pub pod_name: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// The pod that the operator runs in, if it runs in one.
+    pub fn own_pod(&self) -> Option<OwnPod> {
+        let (namespace, name) = self.pod_namespace.clone().zip(self.pod_name.clone())?;
+        Some(OwnPod { namespace, name })
+    }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    if text.is_empty() || text.len() > 63 || !text.chars().all(fits) {
+        return Err("a namespace is 1 to 63 lower-case letters, digits and hyphens, such as `shop`".into());
+    }
+    Ok(text.into())
+}

@@ -1,0 +1,247 @@
+//! One look at an experiment: get it afresh → look at the world → decide → write the status → do the effects.
+#![allow(clippy::disallowed_methods, reason = "the edge: here a look gets its time")]
+
+use std::{sync::Arc, time::Duration};
+
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Phase, Run};
+use futures::{Stream, StreamExt, channel::mpsc};
+use jiff::{Timestamp, Unit};
+use kube::{
+    Api, Client, ResourceExt,
+    api::PostParams,
+    core::DeserializeGuard,
+    runtime::{
+        Config, Controller, WatchStreamExt,
+        controller::{self, Action},
+        predicates, reflector,
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use tokio::time::Instant;
+
+use crate::{
+    apply::Hands,
+    decide::{self, Attempt, Effect},
+    error::{Error, in_time},
+    metrics::Metrics,
+    observe::Observer,
+};
+
+/// After a failed look the experiment is looked at again after this time.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// A kill whose outcome is not known yet is looked into again after this time.
+const AFTER_UNKNOWN: Duration = Duration::from_millis(500);
+/// How often an outcome is written anew when somebody else has written in between.
+const WRITES: usize = 5;
+/// Experiments that are looked at side by side.
+const CONCURRENCY: u16 = 16;
+
+type Guarded = DeserializeGuard<ChaosExperiment>;
+
+/// What the looks share.
+pub struct Context {
+    /// Client for reads and status writes.
+    pub client: Client,
+    /// The operator's eyes.
+    pub observer: Observer,
+    /// The operator's hands.
+    pub hands: Hands,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The experiments that the operator knows of; ready once the first list has arrived.
+pub fn watch(
+    client: Client,
+    namespace: Option<&str>,
+) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + use<>) {
+    let experiments: Api<Guarded> =
+        namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
+    let (reader, writer) = reflector::store();
+    let stream = watcher(experiments, watcher::Config::default().any_semantic())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        // Own status writes are no reason to look again.
+        .predicate_filter(predicates::generation, Default::default());
+    (reader, stream)
+}
+
+/// Looks at experiments whenever there is a reason to, until `shutdown`; looks that have begun are finished.
+pub async fn run(
+    context: Arc<Context>,
+    (store, stream): (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + 'static),
+    bells: mpsc::Receiver<ObjectRef<ChaosExperiment>>,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let config = Config::default().concurrency(CONCURRENCY);
+    Controller::for_stream(stream, store)
+        .with_config(config)
+        .reconcile_on(bells.map(|experiment| retyped(&experiment)))
+        .graceful_shutdown_on(shutdown)
+        .run(reconcile, on_error, context.clone())
+        .for_each(|result| {
+            match result {
+                Err(controller::Error::ObjectNotFound(experiment)) => {
+                    context.observer.forget(
+                        &ObjectRef::new(&experiment.name).within(experiment.namespace.as_deref().unwrap_or_default()),
+                    );
+                }
+                Err(controller::Error::QueueError(error)) => {
+                    tracing::warn!(%error, "the watch on experiments broke off; it is begun anew")
+                }
+                Ok(_) | Err(_) => {}
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+fn retyped(experiment: &ObjectRef<ChaosExperiment>) -> ObjectRef<Guarded> {
+    ObjectRef::new(&experiment.name).within(experiment.namespace.as_deref().unwrap_or_default())
+}
+
+fn on_error(_: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+    if error.is_conflict() {
+        return Action::requeue(Duration::ZERO);
+    }
+    context.metrics.reconcile_errors.inc();
+    Action::requeue(AFTER_ERROR)
+}
+
+async fn reconcile(cached: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let result = look(&cached, &context).await;
+    context.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
+    if let Err(error) = &result {
+        tracing::warn!(%error, "a look at an experiment was broken off");
+    }
+    result
+}
+
+async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
+    let cached = match &cached.0 {
+        Ok(experiment) => experiment,
+        Err(invalid) => {
+            let name = invalid.metadata.name.as_deref().unwrap_or_default();
+            tracing::warn!(experiment = name, error = invalid.error, "an experiment cannot be read; it is left alone");
+            return Ok(Action::await_change());
+        }
+    };
+    let key = ObjectRef::from_obj(cached);
+    let experiments: Api<ChaosExperiment> =
+        Api::namespaced(context.client.clone(), &cached.namespace().unwrap_or_default());
+    let Some(experiment) = in_time(experiments.get_opt(&cached.name_any())).await? else {
+        context.observer.forget(&key);
+        return Ok(Action::await_change());
+    };
+    let now = now();
+    let world = if decide::is_active(&experiment) {
+        context.observer.look(&experiment, now).await?
+    } else {
+        Default::default()
+    };
+    let decision = decide::decide(&experiment, &world, now);
+    let mut current = experiment.clone();
+    if experiment.status.as_ref() != Some(&decision.status) {
+        current.status = Some(decision.status.clone());
+        current = write(&experiments, &current).await?;
+        count(context, experiment.status.as_ref(), &decision.status);
+    }
+    if decision.requeue.is_none() {
+        context.observer.forget(&key);
+    }
+    let unknown = do_effects(context, &experiments, &current, decision.effects).await?;
+    Ok(match decision.requeue {
+        Some(_) if unknown => Action::requeue(AFTER_UNKNOWN),
+        Some(after) => Action::requeue(after),
+        None => Action::await_change(),
+    })
+}
+
+/// Does the effects and writes the outcomes of kills down. True if one has no outcome yet.
+async fn do_effects(
+    context: &Context,
+    experiments: &Api<ChaosExperiment>,
+    experiment: &ChaosExperiment,
+    effects: Vec<Effect>,
+) -> Result<bool, Error> {
+    let (mut attempts, mut unknown, mut notices) = (Vec::new(), false, Vec::new());
+    for effect in effects {
+        match effect {
+            Effect::Publish(notice) => notices.push(notice),
+            Effect::Kill(victim) => match context.hands.kill(experiment, &victim).await {
+                None => unknown = true,
+                Some(attempt) => {
+                    context.metrics.kills.get_or_create(&attempt.outcome.into()).inc();
+                    tracing::info!(experiment = experiment.name_any(), pod = victim.name, uid = victim.uid, slot = victim.slot, outcome = ?attempt.outcome, message = attempt.message, "kill");
+                    notices.push(decide::Notice::killed(&victim, &attempt));
+                    attempts.push(attempt);
+                }
+            },
+        }
+    }
+    if !attempts.is_empty() {
+        record(experiments, experiment.clone(), &attempts).await?;
+    }
+    for notice in notices {
+        context.hands.publish(experiment, &notice).await;
+    }
+    Ok(unknown)
+}
+
+/// Outcomes belong to the run that planned the kills, whoever else has written to the status meanwhile.
+async fn record(
+    experiments: &Api<ChaosExperiment>,
+    mut experiment: ChaosExperiment,
+    attempts: &[Attempt],
+) -> Result<(), Error> {
+    let planned_by = run_of(&experiment).map(|run| run.id);
+    for _ in 0..WRITES {
+        let Some(run) =
+            experiment.status.as_mut().and_then(|status| status.run.as_mut()).filter(|run| Some(run.id) == planned_by)
+        else {
+            return Ok(());
+        };
+        decide::outcomes(run, attempts);
+        match write(experiments, &experiment).await {
+            Err(error) if error.is_conflict() => {}
+            result => return result.map(drop),
+        }
+        match in_time(experiments.get_opt(&experiment.name_any())).await? {
+            Some(fresh) => experiment = fresh,
+            None => return Ok(()),
+        }
+    }
+    Err(Error::Contended)
+}
+
+/// Replaces the status on condition that nobody has written since it was read.
+async fn write(experiments: &Api<ChaosExperiment>, experiment: &ChaosExperiment) -> Result<ChaosExperiment, Error> {
+    in_time(experiments.replace_status(&experiment.name_any(), &PostParams::default(), experiment)).await
+}
+
+fn count(context: &Context, before: Option<&ChaosExperimentStatus>, after: &ChaosExperimentStatus) {
+    let was = before.and_then(|status| status.run.as_ref()).map_or(&[][..], |run| &run.clients);
+    for replica in after.run.iter().flat_map(|run| &run.clients) {
+        let recorded =
+            was.iter().find(|old| old.uid == replica.uid && old.client == replica.client && old.epoch == replica.epoch);
+        let seq = recorded.map_or(0, |old| old.seq);
+        for transition in replica.transitions.iter().filter(|transition| transition.seq > seq) {
+            context.metrics.transitions.get_or_create(&transition.to.into()).inc();
+        }
+    }
+    if let (Some(Phase::Completed), Some(verdict)) = (after.phase, after.verdict) {
+        context.metrics.runs.get_or_create(&verdict.into()).inc();
+    }
+}
+
+fn run_of(experiment: &ChaosExperiment) -> Option<&Run> {
+    experiment.status.as_ref()?.run.as_ref()
+}
+
+/// To the microsecond, as Kubernetes' own MicroTime.
+fn now() -> Timestamp {
+    Timestamp::now().round(Unit::Microsecond).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,60 @@
+//! Whom to kill. The same set (slot) of the same experiment always chooses the same pods, so nothing needs to be drawn.
+
+use breakwater_crds::Pods;
+use uuid::Uuid;
+
+use crate::world::Target;
+
+/// A pod that is chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    pub name: String,
+    pub uid: String,
+    pub node: Option<String>,
+}
+
+/// The first set, and the uids of those that it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub victims: Vec<Chosen>,
+    pub spared: Vec<String>,
+}
+
+/// The first set of a run: of one or a fixed number, pods that are ready; of all, every pod that is not ending.
+pub fn first(pods: &Pods, experiment: Uuid, targets: &[Target]) -> Choice {
+    let all = matches!(pods, Pods::All(_));
+    let candidates = targets.iter().filter(|pod| pod.alive && !pod.own && (all || pod.ready)).collect();
+    let victims = take(limit(pods), experiment, 1, candidates);
+    let spared = targets
+        .iter()
+        .filter(|pod| pod.alive && !victims.iter().any(|victim| victim.uid == pod.uid))
+        .map(|pod| pod.uid.clone())
+        .collect();
+    Choice { victims, spared }
+}
+
+/// What has replaced killed pods: those that the first set did not spare, and never so many that fewer are left than it spared.
+pub fn replacements(pods: &Pods, experiment: Uuid, slot: u64, spared: &[String], targets: &[Target]) -> Vec<Chosen> {
+    let alive = || targets.iter().filter(|pod| pod.alive);
+    let surplus = alive().count().saturating_sub(spared.len());
+    let candidates = alive().filter(|pod| !pod.own && !spared.contains(&pod.uid)).collect();
+    take(limit(pods).min(surplus), experiment, slot, candidates)
+}
+
+/// How many pods one set may name.
+pub fn limit(pods: &Pods) -> usize {
+    let asked = match pods {
+        Pods::All(_) => usize::MAX,
+        Pods::One(_) => 1,
+        Pods::Fixed(count) => *count as usize,
+    };
+    asked.min(breakwater_crds::MAX_KILLS)
+}
+
+fn take(count: usize, experiment: Uuid, slot: u64, mut candidates: Vec<&Target>) -> Vec<Chosen> {
+    candidates.sort_by_cached_key(|pod| {
+        (Uuid::new_v5(&experiment, format!("{slot}/{}", pod.uid).as_bytes()), pod.uid.clone())
+    });
+    let chosen = |pod: &Target| Chosen { name: pod.name.clone(), uid: pod.uid.clone(), node: pod.node.clone() };
+    candidates.into_iter().take(count).map(chosen).collect()
+}

@@ -1,0 +1,244 @@
+//! The verdict: a run passes on evidence alone. What a run proves nothing about is Inconclusive, never Passed.
+
+use breakwater_breaker::State;
+use breakwater_crds::{ChaosExperimentSpec, Duration, Outcome, Phase, Reason, Replica, Run, Verdict};
+use jiff::Timestamp;
+
+use super::{elapsed, record};
+use crate::world::World;
+
+/// Replicas that a message names; the status has them all.
+const NAMED: usize = 3;
+
+/// A run's verdict and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub verdict: Verdict,
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl Ending {
+    pub fn new(verdict: Verdict, reason: Reason, message: impl Into<String>) -> Self {
+        Self { verdict, reason, message: message.into() }
+    }
+
+    fn failed(reason: Reason, message: String) -> Self {
+        Self::new(Verdict::Failed, reason, message)
+    }
+
+    fn inconclusive(reason: Reason, message: String) -> Self {
+        Self::new(Verdict::Inconclusive, reason, message)
+    }
+}
+
+/// Where a run stands after its baseline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It goes on.
+    Open(Phase, Reason, String),
+    /// It ends.
+    Ended(Ending),
+}
+
+/// What ends a run at once, whatever its phase.
+pub fn interruption(spec: &ChaosExperimentSpec, run: &Run, now: Timestamp) -> Option<Ending> {
+    if spec.suspend {
+        let message = "spec.suspend was set while the experiment ran; the kills were stopped";
+        return Some(Ending::new(Verdict::Aborted, Reason::Suspended, message));
+    }
+    if let Some((replica, gap)) = run.clients.iter().find_map(|replica| Some((replica, replica.gaps.first()?))) {
+        let missing = gap.missing.map(|count| format!(", {count} transitions missing")).unwrap_or_default();
+        let message =
+            format!("what the breaker of {} did is not known in full: {:?}{missing}", replica.pod, gap.reason);
+        return Some(Ending::inconclusive(Reason::ObservationGap, message));
+    }
+    if run.baseline_at.is_some() && elapsed(run.started_at, now) >= spec.timeout.as_std() {
+        let message = format!("the run took longer than spec.timeout ({}); {}", spec.timeout, account(&run.clients));
+        return Some(Ending::new(Verdict::Aborted, Reason::Timeout, message));
+    }
+    None
+}
+
+/// The verdict of a run with a baseline, or what it waits for.
+pub fn judge(spec: &ChaosExperimentSpec, run: &Run, world: &World, baseline_at: Timestamp, now: Timestamp) -> Standing {
+    let pending = run.kills.iter().any(|kill| kill.outcome == Outcome::Planned);
+    if let Some(kill) = run.kills.last().filter(|_| !pending && run.first_kill_at.is_none()) {
+        let why = kill.message.as_deref().unwrap_or("no reason given");
+        return Standing::Ended(Ending::inconclusive(
+            Reason::KillFailed,
+            format!("no pod could be killed: {}: {why}", kill.pod),
+        ));
+    }
+    let view = View { spec, run, world, now, pending, baseline_at };
+    if spec.expect.stays_closed { view.stays_closed() } else { view.opens_and_closes() }
+}
+
+struct View<'a> {
+    spec: &'a ChaosExperimentSpec,
+    run: &'a Run,
+    world: &'a World,
+    now: Timestamp,
+    pending: bool,
+    baseline_at: Timestamp,
+}
+
+impl View<'_> {
+    fn stays_closed(&self) -> Standing {
+        if let Some(replica) = self.run.clients.iter().find(|replica| replica.sequence.contains(&State::Open)) {
+            let message = format!("breaker of {} was to stay Closed and opened", replica.pod);
+            return Standing::Ended(Ending::failed(Reason::BreakerOpened, message));
+        }
+        let from = self.run.first_kill_at.unwrap_or(self.baseline_at);
+        let window = self.spec.observe.duration;
+        let watched_until = self.with_margin(window.after(from));
+        if self.held() || self.pending || self.now < watched_until {
+            let phase = if self.held() || self.pending { Phase::Killing } else { Phase::Observing };
+            return Standing::Open(phase, Reason::Watching, format!("breakers must stay Closed for {window}"));
+        }
+        if let Some(replica) = self.run.clients.iter().find(|replica| self.is_quiet(replica)) {
+            return Standing::Ended(self.no_traffic(replica));
+        }
+        let message = format!("breaker of {} stayed Closed for {window}", names(&self.run.clients));
+        Standing::Ended(Ending::new(Verdict::Passed, Reason::AsExpected, message))
+    }
+
+    fn opens_and_closes(&self) -> Standing {
+        let expect = &self.spec.expect;
+        if let Some(replica) = self.run.clients.iter().find(|replica| replica.flaps > expect.max_flaps) {
+            let message = format!(
+                "breaker of {} fell back from HalfOpen to Open {} times, {} allowed",
+                replica.pod, replica.flaps, expect.max_flaps
+            );
+            return Standing::Ended(Ending::failed(Reason::TooManyFlaps, message));
+        }
+        if self.held() || self.pending {
+            let message = match self.run.hold_until.filter(|_| self.held()) {
+                Some(end) => format!("holding the outage until {end:.0}; {}", account(&self.run.clients)),
+                None => "killing".into(),
+            };
+            return Standing::Open(Phase::Killing, Reason::HoldingOutage, message);
+        }
+        let first_kill = self.run.first_kill_at.unwrap_or(self.baseline_at);
+        let hold_end = self.run.hold_until.unwrap_or(first_kill).max(first_kill);
+        let waiting = |reason, what: &str| {
+            Standing::Open(Phase::Recovering, reason, format!("{what}; {}", account(&self.run.clients)))
+        };
+        let unopened = self.run.clients.iter().any(|replica| replica.time_to_open.is_none());
+        if unopened && self.now < self.with_margin(expect.opens_within.after(first_kill)).max(hold_end) {
+            return waiting(Reason::WaitingForOpen, "waiting for the breakers to open");
+        }
+        if self.now < self.with_margin(expect.closes_within.after(hold_end)) {
+            let open = |replica: &Replica| replica.time_to_open.is_some() && replica.breaker != State::Closed;
+            if self.run.clients.iter().any(open) {
+                return waiting(Reason::WaitingForClose, "waiting for the breakers to close");
+            }
+            if self.run.targets_lost_at.is_some() && self.run.targets_ready_at.is_none() {
+                return waiting(Reason::WaitingForClose, "waiting for a target to be ready");
+            }
+        }
+        Standing::Ended(self.verdict())
+    }
+
+    /// The worst finding over all replicas: Failed before Inconclusive before Passed.
+    fn verdict(&self) -> Ending {
+        let findings: Vec<_> = self.run.clients.iter().filter_map(|replica| self.finding(replica)).collect();
+        let failed = findings.iter().find(|finding| finding.verdict == Verdict::Failed);
+        failed
+            .or(findings.first())
+            .cloned()
+            .unwrap_or_else(|| Ending::new(Verdict::Passed, Reason::AsExpected, account(&self.run.clients)))
+    }
+
+    fn finding(&self, replica: &Replica) -> Option<Ending> {
+        let (expect, pod) = (&self.spec.expect, &replica.pod);
+        let Some(opened) = replica.time_to_open else {
+            let outage =
+                record::summary(self.run).outage.map(|outage| format!(" in an outage of {outage}")).unwrap_or_default();
+            let hint = "a longer kill.holdFor makes a longer outage";
+            let never = || {
+                Ending::inconclusive(
+                    Reason::BreakerNeverOpened,
+                    format!("breaker of {pod} never opened{outage}; {hint}"),
+                )
+            };
+            return Some(if self.is_quiet(replica) { self.no_traffic(replica) } else { never() });
+        };
+        if opened > expect.opens_within {
+            let message =
+                format!("breaker of {pod} opened {opened} after the first kill, later than {}", expect.opens_within);
+            return Some(Ending::failed(Reason::OpenedTooLate, message));
+        }
+        match replica.time_to_close.filter(|_| replica.breaker == State::Closed) {
+            None => {
+                let message = format!(
+                    "breaker of {pod} is {}, not closed {} after the hold ended",
+                    replica.breaker, expect.closes_within
+                );
+                return Some(Ending::failed(Reason::NotClosedInTime, message));
+            }
+            Some(closed) if closed > expect.closes_within => {
+                let message = format!(
+                    "breaker of {pod} closed {closed} after the hold ended, later than {}",
+                    expect.closes_within
+                );
+                return Some(Ending::failed(Reason::NotClosedInTime, message));
+            }
+            Some(_) => {}
+        }
+        (replica.sequence != expect.sequence).then(|| {
+            let message =
+                format!("breaker of {pod} went {}, expected {}", way(&replica.sequence), way(&expect.sequence));
+            Ending::failed(Reason::UnexpectedSequence, message)
+        })
+    }
+
+    fn held(&self) -> bool {
+        self.run.hold_until.is_some_and(|end| self.now < end)
+    }
+
+    /// A transition in the last moment of a window is read one poll later.
+    fn with_margin(&self, moment: Timestamp) -> Timestamp {
+        Duration::from_secs(1).after(self.spec.observe.interval.after(moment))
+    }
+
+    fn is_quiet(&self, replica: &Replica) -> bool {
+        let calls = record::report_of(replica, self.world).map_or(replica.calls, |report| report.calls);
+        calls <= replica.calls_at_baseline
+    }
+
+    fn no_traffic(&self, replica: &Replica) -> Ending {
+        let message = format!("{} made no call during the run, so its breaker had nothing to see", replica.pod);
+        Ending::inconclusive(Reason::NoTraffic, message)
+    }
+}
+
+/// What the breakers did, in a sentence with figures.
+fn account(replicas: &[Replica]) -> String {
+    let told = replicas.iter().take(NAMED).map(|replica| {
+        let pod = &replica.pod;
+        match (replica.time_to_open, replica.time_to_close) {
+            (Some(open), Some(close)) => {
+                format!("breaker of {pod} opened {open} after the first kill and closed {close} after the hold ended")
+            }
+            (Some(open), None) => {
+                format!("breaker of {pod} opened {open} after the first kill and is {}", replica.breaker)
+            }
+            _ => format!("breaker of {pod} is {}", replica.breaker),
+        }
+    });
+    told.chain(more(replicas)).collect::<Vec<_>>().join("; ")
+}
+
+fn names(replicas: &[Replica]) -> String {
+    replicas.iter().take(NAMED).map(|replica| replica.pod.clone()).chain(more(replicas)).collect::<Vec<_>>().join(", ")
+}
+
+fn more(replicas: &[Replica]) -> Option<String> {
+    let count = replicas.len().saturating_sub(NAMED);
+    (count > 0).then(|| format!("and {count} more replicas"))
+}
+
+fn way(states: &[State]) -> String {
+    states.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(" → ")
+}

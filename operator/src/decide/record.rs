@@ -1,0 +1,247 @@
+//! What was seen and done goes into the record: transitions once and in order, kills with their outcomes, all of it bounded.
+
+use breakwater_breaker::State;
+use breakwater_crds::{
+    Duration, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_TRANSITIONS, Outcome, Replica, Run, Summary, TransitionRecord,
+};
+use jiff::Timestamp;
+
+use super::{
+    SILENCE_LIMIT,
+    effect::{Effect, Notice, deadline},
+    elapsed,
+};
+use crate::world::{ReplicaView, Report, Seen, World};
+
+/// States that are kept of a replica's way; one more than an expectation can have, so that a longer way never looks as expected.
+const MAX_SEQUENCE: usize = 17;
+
+/// What came of one kill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Uid of the pod.
+    pub uid: String,
+    /// When it was sent, if it was.
+    pub sent_at: Option<Timestamp>,
+    /// What came of it; never Planned.
+    pub outcome: Outcome,
+    /// What there is to say about it.
+    pub message: Option<String>,
+}
+
+/// Takes the outcomes of kills into the record; each kill has one outcome for ever.
+pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
+    for attempt in attempts {
+        let planned =
+            |kill: &&mut breakwater_crds::KillRecord| kill.uid == attempt.uid && kill.outcome == Outcome::Planned;
+        let Some(kill) = run.kills.iter_mut().find(planned) else { continue };
+        kill.outcome = attempt.outcome;
+        kill.sent_at = attempt.sent_at;
+        kill.message.clone_from(&attempt.message);
+        if attempt.outcome == Outcome::Deleted {
+            run.killed += 1;
+        }
+        if matches!(attempt.outcome, Outcome::Deleted | Outcome::Gone) && run.first_kill_at.is_none() {
+            run.first_kill_at = Some(attempt.sent_at.unwrap_or(kill.planned_at));
+        }
+    }
+}
+
+/// Kills that can no longer be sent get their outcome: what is gone was killed and the answer lost, what still lives was not.
+pub fn expire(run: &mut Run, world: &World, now: Timestamp) {
+    let late: Vec<_> =
+        run.kills.iter().filter(|kill| kill.outcome == Outcome::Planned && now > deadline(run, kill)).collect();
+    let attempts: Vec<_> = late
+        .into_iter()
+        .map(|kill| {
+            let lives = world.targets.iter().any(|pod| pod.uid == kill.uid && pod.alive);
+            let (outcome, message) = if lives {
+                (Outcome::Failed, "not sent in time")
+            } else {
+                (Outcome::Gone, "gone when it was looked at again")
+            };
+            Attempt { uid: kill.uid.clone(), sent_at: None, outcome, message: Some(message.into()) }
+        })
+        .collect();
+    outcomes(run, &attempts);
+}
+
+/// Kills that will not be sent any more.
+pub fn abandon(run: &mut Run, why: &str) {
+    for kill in run.kills.iter_mut().filter(|kill| kill.outcome == Outcome::Planned) {
+        kill.outcome = Outcome::Failed;
+        kill.message = Some(why.into());
+    }
+}
+
+/// Keeps the newest kills. Planned ones are the newest, and never more than fit.
+pub fn trim_kills(run: &mut Run) {
+    run.kills_dropped += drop_oldest(&mut run.kills, MAX_KILLS);
+}
+
+/// When the target was without a ready pod, and when it had one again.
+pub fn targets(run: &mut Run, world: &World, now: Timestamp) {
+    if run.first_kill_at.is_none() {
+        return;
+    }
+    let ready = world.targets.iter().any(|pod| pod.ready && pod.alive);
+    if !ready && run.targets_lost_at.is_none() {
+        run.targets_lost_at = Some(now);
+    }
+    let held = run.hold_until.is_some_and(|end| now < end);
+    if ready && !held && run.targets_ready_at.is_none() && run.targets_lost_at.is_some() {
+        run.targets_ready_at = Some(now);
+    }
+}
+
+/// Takes what the replicas told into the record; says what people should hear of.
+pub fn clients(run: &mut Run, world: &World, now: Timestamp) -> Vec<Effect> {
+    let first_kill = run.first_kill_at.or(run.kills.first().map(|kill| kill.planned_at));
+    let moments = Moments { first_kill, hold_end: run.hold_until.max(first_kill) };
+    let mut notices = Vec::new();
+    for replica in &mut run.clients {
+        let view = world.clients.iter().flat_map(|client| &client.replicas).find(|view| view.uid == replica.uid);
+        match view {
+            None => lose(replica, GapReason::ReplicaGone, None, now),
+            Some(view) => hear(replica, view, &moments, now, &mut notices),
+        }
+    }
+    notices.into_iter().map(Effect::Publish).collect()
+}
+
+/// The calls that the replicas have made so far; kept for the record when a run ends.
+pub fn calls(run: &mut Run, world: &World) {
+    for replica in &mut run.clients {
+        if let Some(report) = report_of(replica, world) {
+            replica.calls = report.calls;
+        }
+    }
+}
+
+/// What the replica's process last said, if it is still the process that is recorded.
+pub fn report_of<'a>(replica: &Replica, world: &'a World) -> Option<&'a Report> {
+    let mut views = world.clients.iter().flat_map(|client| &client.replicas);
+    let report = views.find(|view| view.uid == replica.uid)?.report.as_ref()?;
+    (report.epoch == replica.epoch).then_some(report)
+}
+
+/// The run in figures.
+pub fn summary(run: &Run) -> Summary {
+    let from_closed = |state: &State| match state {
+        State::Closed => 0,
+        State::HalfOpen => 1,
+        State::Open => 2,
+    };
+    Summary {
+        kills: run.killed,
+        breaker: run.clients.iter().map(|replica| replica.breaker).max_by_key(from_closed),
+        time_to_open: run.clients.iter().filter_map(|replica| replica.time_to_open).max(),
+        time_to_close: run.clients.iter().filter_map(|replica| replica.time_to_close).max(),
+        outage: run.targets_lost_at.zip(run.targets_ready_at).map(|(lost, ready)| Duration::between(lost, ready)),
+    }
+}
+
+struct Moments {
+    first_kill: Option<Timestamp>,
+    hold_end: Option<Timestamp>,
+}
+
+fn hear(replica: &mut Replica, view: &ReplicaView, moments: &Moments, now: Timestamp, notices: &mut Vec<Notice>) {
+    if let Some(report) = &view.report {
+        if report.epoch != replica.epoch {
+            lose(replica, GapReason::InstanceRestart, None, now);
+            replica.epoch = report.epoch;
+            replica.seq = 0;
+        }
+        for seen in &report.transitions {
+            take(replica, seen, moments, now, notices);
+        }
+    }
+    if elapsed(view.heard_at, now) > SILENCE_LIMIT {
+        lose(replica, GapReason::NoAnswer, None, now);
+    }
+}
+
+/// One transition: those that are recorded already are passed over, and a hole in the numbers is a gap.
+fn take(replica: &mut Replica, seen: &Seen, moments: &Moments, now: Timestamp, notices: &mut Vec<Notice>) {
+    let transition = &seen.transition;
+    if transition.seq <= replica.seq {
+        return;
+    }
+    let missing = transition.seq - replica.seq - 1;
+    if missing > 0 {
+        lose(replica, GapReason::RingOverrun, Some(missing), now);
+    }
+    replica.seq = transition.seq;
+    replica.breaker = transition.to;
+    replica.transitions.push(TransitionRecord {
+        seq: transition.seq,
+        from: transition.from,
+        to: transition.to,
+        at: transition.at,
+        aligned_at: seen.aligned_at,
+        observed_at: now,
+        cause: readable(&transition.cause.to_string()),
+    });
+    replica.transitions_dropped += drop_oldest(&mut replica.transitions, MAX_TRANSITIONS);
+    follow(replica, transition.to);
+    let since = |moment: Option<Timestamp>| Duration::between(moment.unwrap_or(seen.aligned_at), seen.aligned_at);
+    match transition.to {
+        State::Open if replica.time_to_open.is_none() => {
+            let after = since(moments.first_kill);
+            replica.time_to_open = moments.first_kill.map(|_| after);
+            notices.push(notice(
+                "BreakerOpened",
+                true,
+                format!("breaker of {} opened {after} after the first kill", replica.pod),
+            ));
+        }
+        State::Closed if replica.sequence.len() > 1 => {
+            let after = since(moments.hold_end);
+            replica.time_to_close = moments.hold_end.map(|_| after);
+            notices.push(notice(
+                "BreakerClosed",
+                false,
+                format!("breaker of {} closed {after} after the end of the outage asked for", replica.pod),
+            ));
+        }
+        _ => {}
+    }
+}
+
+/// The way through the states, with flaps counted and folded.
+fn follow(replica: &mut Replica, to: State) {
+    let way = &mut replica.sequence;
+    if to == State::Open && way.last() == Some(&State::HalfOpen) {
+        replica.flaps = replica.flaps.saturating_add(1);
+        way.pop();
+        return;
+    }
+    if way.len() < MAX_SEQUENCE && way.last() != Some(&to) {
+        way.push(to);
+    }
+}
+
+fn lose(replica: &mut Replica, reason: GapReason, missing: Option<u64>, now: Timestamp) {
+    let lasting = matches!(reason, GapReason::ReplicaGone | GapReason::NoAnswer);
+    if lasting && replica.gaps.last().is_some_and(|gap| gap.reason == reason) {
+        return;
+    }
+    replica.gaps.push(Gap { reason, observed_at: now, missing });
+    replica.gaps_dropped += drop_oldest(&mut replica.gaps, MAX_GAPS);
+}
+
+fn drop_oldest<T>(list: &mut Vec<T>, keep: usize) -> u64 {
+    let surplus = list.len().saturating_sub(keep);
+    list.drain(..surplus);
+    surplus as u64
+}
+
+fn notice(reason: &'static str, warning: bool, note: String) -> Notice {
+    Notice { warning, reason, action: "Observe", note }
+}
+
+/// What a client says is shown to people: without control characters, and not for ever.
+fn readable(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(128).collect()
+}

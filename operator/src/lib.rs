@@ -1,0 +1,15 @@
+//! The Kubernetes operator that runs `ChaosExperiment`s.
+//!
+//! One look at an experiment goes: get it afresh → look at the [`world`] → [`decide`] → write the status → do the effects.
+
+pub mod admin;
+pub mod apply;
+pub mod config;
+pub mod controller;
+pub mod decide;
+pub mod error;
+pub mod metrics;
+pub mod observe;
+pub mod poll;
+pub mod session;
+pub mod world;

@@ -1,0 +1,182 @@
+//! Looks at the cluster for one decision.
+//!
+//! What a decision is made from is listed afresh from the API server each time; only what the client replicas say comes from
+//! the experiment's [`Session`]. An idle experiment has no session and so sends no request.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use breakwater_breaker::wire::Cursor;
+use breakwater_crds::{ChaosExperiment, Replica};
+use futures::channel::mpsc;
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use kube::{Api, Client, ResourceExt, api::ListParams, core::Selector, runtime::reflector::ObjectRef};
+
+use crate::{
+    error::{Error, in_time},
+    metrics::Metrics,
+    poll,
+    session::{Bell, Session},
+    world::{ClientView, Target, World, is_ready},
+};
+
+/// Pods that one request for a list may bring.
+const PAGE: u32 = 500;
+
+type Experiment = ObjectRef<ChaosExperiment>;
+
+/// The operator's eyes, and the sessions of the experiments that are active.
+pub struct Observer {
+    client: Client,
+    http: reqwest::Client,
+    metrics: Arc<Metrics>,
+    own_pod: Option<OwnPod>,
+    bells: mpsc::Sender<Experiment>,
+    sessions: Mutex<HashMap<Experiment, Session>>,
+}
+
+/// The pod that the operator runs in. It is never killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Observer {
+    /// An observer without a session. `bells` is told which experiments should be looked at.
+    ///
+    /// # Errors
+    /// Where the platform has no usable HTTP client.
+    pub fn new(
+        client: Client,
+        metrics: Arc<Metrics>,
+        own_pod: Option<OwnPod>,
+        bells: mpsc::Sender<Experiment>,
+    ) -> reqwest::Result<Self> {
+        Ok(Self { client, http: poll::http_client()?, metrics, own_pod, bells, sessions: Mutex::default() })
+    }
+
+    /// Ends the session of an experiment that is idle or gone.
+    pub fn forget(&self, experiment: &Experiment) {
+        let mut sessions = self.sessions();
+        sessions.remove(experiment);
+        self.count(&sessions);
+    }
+
+    /// One look: the pods listed afresh, and what the client replicas last said.
+    ///
+    /// # Errors
+    /// Where the API server does not answer in time, or a selector of the spec is none.
+    pub async fn look(&self, experiment: &ChaosExperiment, now: Timestamp) -> Result<World, Error> {
+        let namespace = experiment.namespace().unwrap_or_default();
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+        let spec = &experiment.spec;
+        let mut selectors = vec![selector(&spec.target.selector)?];
+        for client in &spec.observe.clients {
+            selectors.push(selector(&client.selector)?);
+        }
+        let mut listed = Vec::new();
+        for selector in &selectors {
+            listed.push(list(&pods, selector).await?);
+        }
+        let targets = listed.remove(0);
+        Ok(World {
+            targets: targets.iter().map(|pod| Target::from_pod(pod, self.is_own(&namespace, pod))).collect(),
+            clients: self.hear(experiment, selectors, &listed, now),
+        })
+    }
+
+    fn hear(
+        &self,
+        experiment: &ChaosExperiment,
+        selectors: Vec<Selector>,
+        pods: &[Vec<Pod>],
+        now: Timestamp,
+    ) -> Vec<ClientView> {
+        let run = experiment.status.as_ref().and_then(|status| status.run.as_ref());
+        let recorded = run.map_or(&[][..], |run| &run.clients);
+        let mut sessions = self.sessions();
+        let session = self.session(&mut sessions, experiment, selectors);
+        let interval = experiment.spec.observe.interval.as_std();
+        let views = experiment.spec.observe.clients.iter().zip(pods).map(|(client, pods)| {
+            let cursor = |pod: &Pod| recorded.iter().find(|replica| is_of(replica, &client.name, pod));
+            let watched: Vec<_> = pods.iter().filter(|pod| is_ready(pod) || cursor(pod).is_some()).collect();
+            session.keep(&client.name, &watched);
+            let hear = |pod: &&Pod| {
+                let recorded = cursor(pod).map(|replica| Cursor { epoch: replica.epoch, seq: replica.seq });
+                session.hear(client, interval, pod, recorded, now)
+            };
+            ClientView { name: client.name.clone(), replicas: watched.iter().map(hear).collect() }
+        });
+        let views = views.collect();
+        self.count(&sessions);
+        views
+    }
+
+    /// The experiment's session; a new one if it has none, or if the one there is belongs to another experiment of that name.
+    fn session<'a>(
+        &self,
+        sessions: &'a mut HashMap<Experiment, Session>,
+        experiment: &ChaosExperiment,
+        selectors: Vec<Selector>,
+    ) -> &'a mut Session {
+        let key = ObjectRef::from_obj(experiment);
+        if sessions.get(&key).is_some_and(|session| session.uid != experiment.metadata.uid) {
+            sessions.remove(&key);
+        }
+        sessions.entry(key.clone()).or_insert_with(|| {
+            let pods = Api::namespaced(self.client.clone(), &experiment.namespace().unwrap_or_default());
+            let bell = Bell::new(key, self.bells.clone());
+            Session::begin(experiment, selectors, pods, self.http.clone(), self.metrics.clone(), bell)
+        })
+    }
+
+    fn is_own(&self, namespace: &str, pod: &Pod) -> bool {
+        self.own_pod
+            .as_ref()
+            .is_some_and(|own| own.namespace == namespace && Some(&own.name) == pod.metadata.name.as_ref())
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Experiment, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, sessions: &HashMap<Experiment, Session>) {
+        self.metrics.active.set(i64::try_from(sessions.len()).unwrap_or(i64::MAX));
+    }
+}
+
+fn is_of(replica: &Replica, client: &str, pod: &Pod) -> bool {
+    replica.client == client && Some(&replica.uid) == pod.metadata.uid.as_ref()
+}
+
+/// The selector as the API server takes it.
+///
+/// # Errors
+/// Where it is empty, or has an expression that is none: the API server refuses both, but an older schema may not have.
+pub fn selector(labels: &LabelSelector) -> Result<Selector, Error> {
+    let selector = Selector::try_from(labels.clone()).map_err(|error| Error::Selector(error.to_string()))?;
+    if selector.selects_all() {
+        return Err(Error::Selector("it is empty".into()));
+    }
+    Ok(selector)
+}
+
+/// All pods that match, read from the API server's store and not from its cache.
+async fn list(pods: &Api<Pod>, selector: &Selector) -> Result<Vec<Pod>, Error> {
+    let mut params = ListParams::default().labels_from(selector).limit(PAGE);
+    let mut found = Vec::new();
+    loop {
+        let page = in_time(pods.list(&params)).await?;
+        found.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Asks one client replica for its breaker, again and again.
+#![allow(clippy::disallowed_methods, reason = "the edge: here the answers get their times")]
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use breakwater_breaker::wire::{Cursor, StatusReport};
+use jiff::Timestamp;
+use reqwest::{Client, redirect, retry};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    metrics::Metrics,
+    world::{Report, Seen},
+};
+
+/// A replica has so long to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// An answer may have so many bytes: the largest record that a client keeps (1024 transitions) fits.
+const ANSWER_BYTES: usize = 1 << 20;
+/// An error is told with so many characters.
+const ERROR_CHARS: usize = 200;
+
+/// Where a replica answers, and whose breaker is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its pod's address and port.
+    pub address: SocketAddr,
+    /// The path of its status endpoint.
+    pub path: String,
+    /// The name of the breaker.
+    pub breaker: String,
+    /// How often it is asked.
+    pub interval: Duration,
+}
+
+/// What a replica last said, and how far the operator has recorded it.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// When it last answered, or when the operator began to ask.
+    pub at: Timestamp,
+    /// Its last answer.
+    pub report: Option<Report>,
+    /// Why the newest attempt failed, if it did.
+    pub error: Option<String>,
+    /// The cursor in the experiment's status, from which it is asked.
+    pub recorded: Option<Cursor>,
+    /// Where its own record ended when it last answered; asked from as long as nothing is recorded.
+    next: Option<Cursor>,
+}
+
+/// The shared place where a poller leaves what it hears.
+#[derive(Debug)]
+pub struct Mailbox(Mutex<Heard>);
+
+impl Mailbox {
+    fn new(now: Timestamp) -> Self {
+        Self(Mutex::new(Heard { at: now, report: None, error: None, recorded: None, next: None }))
+    }
+
+    /// A copy of what was heard.
+    pub fn read(&self) -> Heard {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the poller what is recorded.
+    pub fn recorded(&self, cursor: Cursor) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).recorded = Some(cursor);
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.recorded.or(heard.next)
+    }
+
+    /// Takes an answer in; says whether it has something new for the operator.
+    fn put(&self, at: Timestamp, answer: Result<(Report, Cursor), String>) -> bool {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Ok((report, next)) => {
+                let first = heard.report.is_none() || heard.error.is_some();
+                let unrecorded = heard
+                    .recorded
+                    .as_ref()
+                    .is_some_and(|cursor| cursor.epoch != report.epoch || cursor.seq < report.last_seq);
+                let changed = heard.report.as_ref().is_none_or(|old| old.state != report.state);
+                (heard.at, heard.report, heard.error, heard.next) = (at, Some(report), None, Some(next));
+                first || unrecorded || changed
+            }
+            Err(error) => {
+                let news = heard.error.is_none();
+                heard.error = Some(error.chars().filter(|letter| !letter.is_control()).take(ERROR_CHARS).collect());
+                news
+            }
+        }
+    }
+}
+
+/// A task that asks one replica; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Poller {
+    /// What it hears.
+    pub mailbox: Arc<Mailbox>,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Poller {
+    /// Starts to ask, `now`; `news` is called when there is something that the operator should look at.
+    pub fn start(
+        http: Client,
+        endpoint: Endpoint,
+        metrics: Arc<Metrics>,
+        now: Timestamp,
+        news: impl Fn() + Send + 'static,
+    ) -> Self {
+        let (mailbox, stop) = (Arc::new(Mailbox::new(now)), CancellationToken::new());
+        let task = ask_again_and_again(http, endpoint, mailbox.clone(), metrics, news);
+        let stopped = stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(task).await });
+        Self { mailbox, _stop: stop.drop_guard() }
+    }
+}
+
+/// The HTTP client of all pollers: no redirect, no proxy, no retry, as a pod's answer is the pod's own or none.
+///
+/// # Errors
+/// Where the platform has no usable HTTP client.
+pub fn http_client() -> reqwest::Result<Client> {
+    Client::builder()
+        .timeout(ANSWER_LIMIT)
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .user_agent(concat!("breakwater/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+async fn ask_again_and_again(
+    http: Client,
+    endpoint: Endpoint,
+    mailbox: Arc<Mailbox>,
+    metrics: Arc<Metrics>,
+    news: impl Fn(),
+) {
+    let mut tick = interval(endpoint.interval);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let (asked_at, clock) = (Timestamp::now(), Instant::now());
+        let answer = ask(&http, &endpoint, mailbox.cursor()).await;
+        let middle = asked_at.checked_add(clock.elapsed() / 2).unwrap_or(asked_at);
+        if let Err(error) = &answer {
+            metrics.poll_failures.inc();
+            tracing::debug!(address = %endpoint.address, error, "a client replica did not answer");
+        }
+        let answer = answer.and_then(|report| understand(report, &endpoint.breaker, middle));
+        if mailbox.put(Timestamp::now(), answer) {
+            news();
+        }
+    }
+}
+
+/// One question.
+async fn ask(http: &Client, endpoint: &Endpoint, since: Option<Cursor>) -> Result<StatusReport, String> {
+    let since = since.map(|cursor| format!("?since={cursor}")).unwrap_or_default();
+    let url = format!("http://{}{}{since}", endpoint.address, endpoint.path);
+    let mut response = http.get(url).send().await.map_err(|error| reason(&error))?;
+    if !response.status().is_success() {
+        return Err(format!("{} answers {}", endpoint.path, response.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
+        if body.len() + chunk.len() > ANSWER_BYTES {
+            return Err(format!("its answer is longer than {ANSWER_BYTES} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&body).map_err(|error| format!("its answer is no breaker status: {error}"))
+}
+
+/// The innermost cause says what happened: "connection refused", not "error sending request".
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {ANSWER_LIMIT:?}");
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// The part that the operator needs, with times by its own clock: a transition happened so long before `middle`, the middle of
+/// the question, as the client's monotonic clock says.
+fn understand(report: StatusReport, breaker: &str, middle: Timestamp) -> Result<(Report, Cursor), String> {
+    let Some(found) = report.breakers.iter().find(|one| one.name == breaker) else {
+        let names: Vec<_> = report.breakers.iter().map(|one| one.name.as_str()).take(8).collect();
+        return Err(format!("it has no breaker named {breaker}; it has {}", names.join(", ")));
+    };
+    let mut transitions: Vec<_> = found
+        .transitions
+        .items
+        .iter()
+        .map(|transition| {
+            let age = Duration::from_nanos(report.now.mono_nanos.saturating_sub(transition.mono_nanos));
+            Seen { transition: transition.clone(), aligned_at: middle.checked_sub(age).unwrap_or(Timestamp::MIN) }
+        })
+        .collect();
+    transitions.sort_by_key(|seen| seen.transition.seq);
+    let calls = found.calls.permitted.saturating_add(found.calls.not_permitted);
+    let last_seq = found.transitions.last_seq;
+    let next = Cursor { epoch: report.instance.epoch, seq: last_seq };
+    Ok((Report { epoch: report.instance.epoch, state: found.state, last_seq, calls, transitions }, next))
+}
+
+/// Where a pod's status endpoint is.
+///
+/// # Errors
+/// A sentence for people where the pod has no address, or no such port.
+pub fn address(ip: Option<&str>, port: Option<u16>, wanted: &str) -> Result<SocketAddr, String> {
+    let ip: IpAddr = ip.and_then(|ip| ip.parse().ok()).ok_or("it has no address yet")?;
+    let port = port.ok_or_else(|| format!("it has no container port named {wanted}"))?;
+    Ok(SocketAddr::new(ip, port))
+}

@@ -1,0 +1,106 @@
+//! What the operator sees around an experiment: a plain snapshot, the input of `decide`.
+
+use breakwater_breaker::{State, Transition};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1;
+use uuid::Uuid;
+
+/// One look at the cluster, taken for one decision.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct World {
+    /// The pods that the target's selector matches.
+    pub targets: Vec<Target>,
+    /// The clients, in the order of the spec.
+    pub clients: Vec<ClientView>,
+}
+
+/// A pod that may be killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its node, once it has one.
+    pub node: Option<String>,
+    /// It serves: its condition Ready is true.
+    pub ready: bool,
+    /// It neither ends nor has ended.
+    pub alive: bool,
+    /// It is the operator's own pod.
+    pub own: bool,
+}
+
+/// A client and its ready replicas.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientView {
+    /// Its name in the spec.
+    pub name: String,
+    /// Its replicas that are ready, and those that are watched and still there.
+    pub replicas: Vec<ReplicaView>,
+}
+
+/// A replica as its status endpoint shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaView {
+    /// Name of its pod.
+    pub pod: String,
+    /// Uid of its pod.
+    pub uid: String,
+    /// When it last answered, or when the operator began to ask it.
+    pub heard_at: Timestamp,
+    /// Its last answer, if there was any.
+    pub report: Option<Report>,
+    /// Why its last answer failed, if it did.
+    pub error: Option<String>,
+}
+
+/// What a replica said of the breaker in question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Its process.
+    pub epoch: Uuid,
+    /// The breaker's state.
+    pub state: State,
+    /// Sequence number of its newest transition.
+    pub last_seq: u64,
+    /// Calls let through or refused since the process's start.
+    pub calls: u64,
+    /// Transitions after the cursor that it was asked with, or all that it keeps; in order.
+    pub transitions: Vec<Seen>,
+}
+
+/// A transition as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// What the client recorded.
+    pub transition: Transition,
+    /// When it happened, by the operator's clock.
+    pub aligned_at: Timestamp,
+}
+
+impl Target {
+    /// What matters of a pod; `own` if the operator runs in it.
+    pub fn from_pod(pod: &v1::Pod, own: bool) -> Self {
+        Self {
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            own,
+            node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+            ready: is_ready(pod),
+            alive: pod.metadata.deletion_timestamp.is_none() && !has_ended(pod),
+        }
+    }
+}
+
+/// The pod's condition Ready is true, and it is not on its way out.
+pub fn is_ready(pod: &v1::Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+}
+
+fn has_ended(pod: &v1::Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
