@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Phase, Run};
-use futures::{Stream, StreamExt, channel::mpsc};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc};
 use jiff::{Timestamp, Unit};
 use kube::{
     Api, Client, ResourceExt,
@@ -51,17 +51,24 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
 }
 
-/// The experiments that the operator knows of; ready once the first list has arrived.
+/// The experiments that the operator knows of. `listed` is called once their first list has arrived; the store's own
+/// `wait_until_ready` wakes one waiter only, and the controller is that one.
 pub fn watch(
     client: Client,
     namespace: Option<&str>,
-) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + use<>) {
+    listed: impl Fn() + Send + 'static,
+) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + 'static) {
     let experiments: Api<Guarded> =
         namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
     let (reader, writer) = reflector::store();
     let stream = watcher(experiments, watcher::Config::default().any_semantic())
         .default_backoff()
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                listed();
+            }
+        })
         .applied_objects()
         // Own status writes are no reason to look again.
         .predicate_filter(predicates::generation, Default::default());

@@ -58,28 +58,26 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let hands = Hands::new(effects.clone(), Recorder::new(effects.clone(), reporter));
     let (bell, bells) = mpsc::channel(BELLS);
     let observer = Observer::new(client.clone(), metrics.clone(), config.own_pod(), bell)?;
-    let (store, stream) = controller::watch(client, config.namespace.as_deref());
+    let (ready, readiness) = watch::channel(false);
+    let listed = ready.clone();
+    let (store, stream) = controller::watch(client, config.namespace.as_deref(), move || {
+        listed.send_replace(true);
+    });
     let context = Arc::new(Context { client: effects, observer, hands, metrics: metrics.clone() });
 
     let stop = CancellationToken::new();
     tokio::spawn(on_signal(stop.clone())?);
-    let (ready, readiness) = watch::channel(false);
     let app = admin::app(metrics, readiness);
     let served =
         tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     tracing::info!(listen = %config.listen, namespace = config.namespace.as_deref().unwrap_or("all"), version = env!("CARGO_PKG_VERSION"), "operator started");
 
-    let synced = store.clone();
-    let ended = stop.clone();
+    let unready = stop.clone();
     tokio::spawn(async move {
-        if let Some(Ok(())) = ended.run_until_cancelled(synced.wait_until_ready()).await {
-            tracing::info!("experiments listed");
-            ready.send_replace(true);
-            ended.cancelled().await;
-            ready.send_replace(false);
-        }
+        unready.cancelled().await;
+        ready.send_replace(false);
     });
-    controller::run(context, (store, stream), bells, stop.clone().cancelled_owned()).await;
+    controller::run(context, (store, stream), bells, stop.cancelled_owned()).await;
     served.await??;
     tracing::info!("operator ended");
     Ok(())
