@@ -5,7 +5,9 @@
 mod crd;
 mod dockerfile;
 mod helm;
+mod notes;
 mod objects;
 mod rbac;
 mod security;
+mod settings;
 mod values;

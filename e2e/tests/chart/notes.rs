@@ -1,0 +1,35 @@
+//! What `helm install` prints at the end can be typed as it stands.
+
+use breakwater_crds::ChaosExperiment;
+
+use crate::helm::{helm, read};
+
+fn notes(args: &[&str]) -> String {
+    let output = helm(&["install", "breakwater", "--dry-run=client", "--namespace", "harbour"], args);
+    let text = String::from_utf8(output.stdout).expect("helm prints UTF-8");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (_, notes) = text.split_once("NOTES:\n").unwrap_or_else(|| panic!("helm prints no notes: {stderr}"));
+    notes.to_owned()
+}
+
+#[test]
+fn the_experiment_is_the_example_of_a_backend_outage() {
+    let notes = notes(&[]);
+    let (_, rest) = notes.split_once("kubectl -n harbour apply -f - <<'EOF'\n").expect("a command with an experiment");
+    let (shown, _) = rest.split_once("\nEOF\n").expect("an end of it, at the beginning of a line");
+    let parse = |text| serde_saphyr::from_str::<ChaosExperiment>(text).expect("an experiment");
+    let (shown, example) = (parse(shown), parse(&read("crds/examples/backend-outage.yaml")));
+    assert_eq!(shown.metadata.name, example.metadata.name);
+    assert_eq!(serde_json::to_value(shown.spec).unwrap(), serde_json::to_value(example.spec).unwrap());
+}
+
+#[test]
+fn they_follow_the_values() {
+    let plain = notes(&[]);
+    for part in ["every namespace", "deployment/breakwater-operator", "helm test breakwater -n harbour", "delete crd"] {
+        assert!(plain.contains(part), "{part:?} is missing:\n{plain}");
+    }
+    let bare = notes(&["--set", "demo.enabled=false,crds.keep=false,operator.namespace=shop"]);
+    assert!(bare.contains("the namespace shop") && bare.contains("kubectl apply -f my-experiment.yaml"), "{bare}");
+    assert!(!bare.contains("backend") && !bare.contains("delete crd"), "{bare}");
+}
