@@ -15,8 +15,10 @@ use crate::Duration;
 
 /// Kills kept in the status, newest last; also how many pods one set of kills may name.
 pub const MAX_KILLS: usize = 128;
+/// Characters kept of what there is to say about a kill.
+pub const MAX_MESSAGE: usize = 200;
 /// Transitions kept for each replica, newest last.
-pub const MAX_TRANSITIONS: usize = 24;
+pub const MAX_TRANSITIONS: usize = 20;
 /// Gaps kept for each replica, newest last.
 pub const MAX_GAPS: usize = 8;
 /// Client replicas that one run watches.
@@ -114,6 +116,7 @@ pub enum Reason {
     ObservationGap,
     // Aborted
     Timeout,
+    ClockWentBack,
 }
 
 /// A run in figures.

@@ -191,9 +191,12 @@ fn reason(error: &reqwest::Error) -> String {
     causes.last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// The part that the operator needs, with times by its own clock: a transition happened so long before `middle`, the middle of
-/// the question, as the client's monotonic clock says.
-fn understand(report: StatusReport, breaker: &str, middle: Timestamp) -> Result<(Report, Cursor), String> {
+/// The part of an answer that the operator needs, with times by its own clock: a transition happened so long before `middle`, the middle of
+/// the question, as the client's monotonic clock says. With it comes the cursor to ask from next time.
+///
+/// # Errors
+/// A sentence for people where the answer has no such breaker.
+pub fn understand(report: StatusReport, breaker: &str, middle: Timestamp) -> Result<(Report, Cursor), String> {
     let Some(found) = report.breakers.iter().find(|one| one.name == breaker) else {
         let names: Vec<_> = report.breakers.iter().map(|one| one.name.as_str()).take(8).collect();
         return Err(format!("it has no breaker named {breaker}; it has {}", names.join(", ")));

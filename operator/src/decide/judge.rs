@@ -10,6 +10,10 @@ use crate::world::World;
 /// Replicas that a message names; the status has them all.
 const NAMED: usize = 3;
 
+/// How far the clocks of two operators that follow each other may differ. A clock that goes back further would hold an outage
+/// longer than was asked for.
+const CLOCK_TOLERANCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A run's verdict and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
@@ -53,11 +57,24 @@ pub fn interruption(spec: &ChaosExperimentSpec, run: &Run, now: Timestamp) -> Op
             format!("what the breaker of {} did is not known in full: {:?}{missing}", replica.pod, gap.reason);
         return Some(Ending::inconclusive(Reason::ObservationGap, message));
     }
+    if elapsed(now, newest(run)) > CLOCK_TOLERANCE {
+        let message = format!(
+            "the operator's clock says {now:.0}, earlier than what this run has recorded; its times mean nothing"
+        );
+        return Some(Ending::new(Verdict::Aborted, Reason::ClockWentBack, message));
+    }
     if run.baseline_at.is_some() && elapsed(run.started_at, now) >= spec.timeout.as_std() {
         let message = format!("the run took longer than spec.timeout ({}); {}", spec.timeout, account(&run.clients));
         return Some(Ending::new(Verdict::Aborted, Reason::Timeout, message));
     }
     None
+}
+
+/// The newest moment that the run has recorded by the operator's clock.
+fn newest(run: &Run) -> Timestamp {
+    let kill = run.kills.last().map(|kill| kill.sent_at.unwrap_or(kill.planned_at));
+    let moments = [run.baseline_at, run.targets_lost_at, run.targets_ready_at, kill];
+    moments.into_iter().flatten().fold(run.started_at, Timestamp::max)
 }
 
 /// The verdict of a run with a baseline, or what it waits for.

@@ -15,8 +15,6 @@ mod conditions;
 mod effect;
 mod judge;
 mod record;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 

@@ -2,7 +2,8 @@
 
 use breakwater_breaker::State;
 use breakwater_crds::{
-    Duration, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_TRANSITIONS, Outcome, Replica, Run, Summary, TransitionRecord,
+    Duration, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_MESSAGE, MAX_TRANSITIONS, Outcome, Replica, Run, Summary,
+    TransitionRecord,
 };
 use jiff::Timestamp;
 
@@ -15,6 +16,9 @@ use crate::world::{ReplicaView, Report, Seen, World};
 
 /// States that are kept of a replica's way; one more than an expectation can have, so that a longer way never looks as expected.
 const MAX_SEQUENCE: usize = 17;
+
+/// Characters that are kept of a transition's cause.
+const MAX_CAUSE: usize = 128;
 
 /// What came of one kill.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
         let Some(kill) = run.kills.iter_mut().find(planned) else { continue };
         kill.outcome = attempt.outcome;
         kill.sent_at = attempt.sent_at;
-        kill.message.clone_from(&attempt.message);
+        kill.message = attempt.message.as_deref().map(|message| readable(message, MAX_MESSAGE));
         if attempt.outcome == Outcome::Deleted {
             run.killed += 1;
         }
@@ -181,7 +185,7 @@ fn take(replica: &mut Replica, seen: &Seen, moments: &Moments, now: Timestamp, n
         at: transition.at,
         aligned_at: seen.aligned_at,
         observed_at: now,
-        cause: readable(&transition.cause.to_string()),
+        cause: readable(&transition.cause.to_string(), MAX_CAUSE),
     });
     replica.transitions_dropped += drop_oldest(&mut replica.transitions, MAX_TRANSITIONS);
     follow(replica, transition.to);
@@ -241,7 +245,7 @@ fn notice(reason: &'static str, warning: bool, note: String) -> Notice {
     Notice { warning, reason, action: "Observe", note }
 }
 
-/// What a client says is shown to people: without control characters, and not for ever.
-fn readable(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(128).collect()
+/// What others say is shown to people: without control characters, and not for ever.
+fn readable(text: &str, longest: usize) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(longest).collect()
 }

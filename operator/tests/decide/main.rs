@@ -1,0 +1,20 @@
+//! The heart in virtual time: whole runs, and the rules that hold in each of them.
+
+mod invariants;
+mod runs;
+mod sim;
+
+/// A manifest like the report's outage; `change` is put in for a line of it.
+pub fn manifest(pods: &str, kill: &str, expect: &str) -> String {
+    format!(
+        "apiVersion: chaos.breakwater.dev/v1alpha1
+kind: ChaosExperiment
+metadata: {{name: outage, namespace: shop}}
+spec:
+  target: {{selector: {{matchLabels: {{app: backend}}}}, pods: {pods}}}
+{kill}
+  observe: {{clients: [{{name: client, selector: {{matchLabels: {{app: client}}}}, port: 8080, breaker: backend}}]}}
+  expect: {expect}
+"
+    )
+}

@@ -1,0 +1,264 @@
+//! Whole runs: what is killed, what is recorded, and the verdict.
+
+use std::time::Duration;
+
+use breakwater_breaker::State;
+use breakwater_crds::{GapReason, Outcome, Phase, Reason, Verdict};
+use jiff::SignedDuration;
+
+use crate::{
+    manifest,
+    sim::{Fault, Sim},
+};
+
+const LIMIT: Duration = Duration::from_secs(400);
+
+fn outage(hold: &str) -> String {
+    manifest("{all: {}}", &format!("  kill: {{gracePeriodSeconds: 0, holdFor: {hold}}}"), "{}")
+}
+
+fn verdict(sim: &mut Sim) -> (Verdict, Reason) {
+    let status = sim.complete(LIMIT);
+    (status.verdict.unwrap(), status.reason.unwrap())
+}
+
+#[test]
+fn a_held_outage_opens_the_breaker_and_it_closes_again() {
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    assert_eq!(verdict(&mut sim), (Verdict::Passed, Reason::AsExpected));
+    let (status, run) = (sim.status(), sim.run());
+    let replica = &run.clients[0];
+    let way: Vec<_> = replica.transitions.iter().map(|one| (one.seq, one.to)).collect();
+    assert_eq!(way[0], (2, State::Open));
+    assert_eq!(way[1], (3, State::HalfOpen));
+    assert_eq!(*way.last().unwrap(), (replica.seq, State::Closed));
+    assert_eq!(replica.sequence, [State::Closed, State::Open, State::HalfOpen, State::Closed]);
+    assert!(replica.gaps.is_empty());
+    let summary = status.summary.as_ref().unwrap();
+    assert_eq!(summary.kills, sim.killed.len() as u64);
+    assert!(summary.kills > 10, "replacements were killed: {}", summary.kills);
+    // Three failures at two attempts a tick of 3 s: the second tick opens it.
+    assert!(summary.time_to_open.unwrap().as_std() < Duration::from_secs(7), "{:?}", summary.time_to_open);
+    assert!(summary.time_to_close.unwrap().as_std() < Duration::from_secs(20), "{:?}", summary.time_to_close);
+    let outage = summary.outage.unwrap().as_std();
+    assert!((Duration::from_secs(15)..Duration::from_secs(18)).contains(&outage), "{outage:?}");
+    assert_eq!(
+        status.conditions.iter().map(|one| one.type_.as_str()).collect::<Vec<_>>(),
+        ["TargetsFound", "ClientsObserved", "Complete", "Passed"]
+    );
+    assert!(status.conditions.iter().all(|one| one.status == "True"), "{:?}", status.conditions);
+    let message = status.message.as_ref().unwrap();
+    assert!(message.contains("opened") && message.contains("closed"), "{message}");
+}
+
+#[test]
+fn a_single_kill_is_too_short_and_proves_nothing() {
+    let mut sim = Sim::new(&manifest("{all: {}}", "  kill: {gracePeriodSeconds: 0}", "{opensWithin: 10s}"), 1, 1);
+    // An outage that falls between two of the client's calls.
+    sim.start_up = Duration::from_millis(500);
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::BreakerNeverOpened));
+    assert_eq!(sim.killed.len(), 1);
+    assert_eq!(sim.run().kills.len(), 1);
+}
+
+#[test]
+fn nothing_is_killed_before_a_good_baseline() {
+    for (pods, clients, reason) in [(0, 1, Reason::NoTargets), (1, 0, Reason::NoClients)] {
+        let mut sim = Sim::new(&outage("15s"), pods, clients);
+        assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, reason));
+        assert_eq!(sim.killed, []);
+    }
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.start_up = Duration::from_secs(1000);
+    sim.pods.clear();
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::TargetsNotReady));
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.clients[0].answers = false;
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::NoClients));
+    assert_eq!(sim.killed, []);
+}
+
+#[test]
+fn an_open_breaker_is_no_baseline_and_is_waited_for() {
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    // The backend was away: the breaker is open when the experiment comes.
+    let replicas = std::mem::replace(&mut sim.replicas, 0);
+    sim.pods.clear();
+    let open = |sim: &Sim| sim.clients[0].breaker.state() == State::Open;
+    sim.until(LIMIT, open);
+    (sim.replicas, sim.start_up) = (replicas, Duration::ZERO);
+    sim.until(LIMIT, |sim| sim.status().reason == Some(Reason::BaselineNotClosed));
+    assert_eq!(sim.killed, []);
+    sim.start_up = Duration::from_millis(1500);
+    assert_eq!(verdict(&mut sim), (Verdict::Passed, Reason::AsExpected));
+}
+
+#[test]
+fn normal_operation_passes_without_a_kill() {
+    let mut sim = Sim::new(&manifest("{all: {}}", "", "{staysClosed: true}"), 2, 2);
+    assert_eq!(verdict(&mut sim), (Verdict::Passed, Reason::AsExpected));
+    assert_eq!(sim.killed, []);
+    assert!(sim.written.iter().any(|status| status.phase == Some(Phase::Observing)));
+}
+
+#[test]
+fn a_breaker_that_was_to_stay_closed_and_opened_fails_at_once() {
+    let mut sim =
+        Sim::new(&manifest("{all: {}}", "  kill: {gracePeriodSeconds: 0, holdFor: 60s}", "{staysClosed: true}"), 1, 1);
+    assert_eq!(verdict(&mut sim), (Verdict::Failed, Reason::BreakerOpened));
+    let held = sim.now.duration_since(sim.run().first_kill_at.unwrap());
+    assert!(held < SignedDuration::from_secs(10), "the kills end with the verdict: {held:?}");
+}
+
+#[test]
+fn late_missing_and_flapping_breakers_fail() {
+    let kill = "  kill: {gracePeriodSeconds: 0, holdFor: 40s}";
+    for (expect, reason) in [
+        ("{opensWithin: 1s}", Reason::OpenedTooLate),
+        ("{closesWithin: 1s}", Reason::NotClosedInTime),
+        ("{maxFlaps: 1}", Reason::TooManyFlaps),
+        ("{sequence: [Closed, Open, Closed]}", Reason::UnexpectedSequence),
+    ] {
+        let mut sim = Sim::new(&manifest("{all: {}}", kill, expect), 1, 1);
+        assert_eq!(verdict(&mut sim), (Verdict::Failed, reason), "{expect}");
+    }
+}
+
+#[test]
+fn one_breaker_of_several_that_never_opened_makes_it_inconclusive() {
+    let mut sim = Sim::new(&outage("15s"), 1, 3);
+    sim.clients[2].breaker = breakwater_breaker::Breaker::new(
+        "backend",
+        uuid::Uuid::from_u128(5),
+        breakwater_breaker::Settings { failure_threshold: 1000.try_into().unwrap(), ..Default::default() },
+        breakwater_breaker::Now::new(sim.now, Duration::ZERO),
+    );
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::BreakerNeverOpened));
+    assert_eq!(sim.run().clients.iter().filter(|replica| replica.time_to_open.is_some()).count(), 2);
+}
+
+#[test]
+fn clients_without_traffic_prove_nothing() {
+    for (kill, expect) in [("  kill: {gracePeriodSeconds: 0, holdFor: 15s}", "{}"), ("", "{staysClosed: true}")] {
+        let mut sim = Sim::new(&manifest("{all: {}}", kill, expect), 1, 1);
+        sim.silence_traffic();
+        assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::NoTraffic));
+    }
+}
+
+#[test]
+fn a_lost_observation_ends_the_kills() {
+    let mut sim = Sim::new(&outage("60s"), 1, 1);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim.clients[0].answers = false;
+    let from = sim.now;
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::ObservationGap));
+    assert!(sim.now.duration_since(from) < SignedDuration::from_secs(13));
+    assert_eq!(sim.run().clients[0].gaps[0].reason, GapReason::NoAnswer);
+
+    let mut sim = Sim::new(&outage("60s"), 1, 2);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim.restart(1);
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::ObservationGap));
+    let replica = &sim.run().clients[1];
+    assert_eq!(replica.gaps[0].reason, GapReason::InstanceRestart);
+    assert_eq!(replica.transitions.last().unwrap().from, None, "a restart is itself a record");
+
+    let mut sim = Sim::new(&outage("60s"), 1, 2);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim.clients.remove(0);
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::ObservationGap));
+    assert_eq!(sim.run().clients[0].gaps[0].reason, GapReason::ReplicaGone);
+}
+
+#[test]
+fn suspend_holds_an_experiment_back_and_stops_one_that_runs() {
+    let mut sim = Sim::new(&outage("60s"), 1, 1);
+    sim.experiment.spec.suspend = true;
+    sim.look(Fault::None);
+    assert_eq!((sim.status().phase, sim.status().reason), (Some(Phase::Suspended), Some(Reason::Suspended)));
+    sim.experiment.spec.suspend = false;
+    sim.look(Fault::None);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim.experiment.spec.suspend = true;
+    let killed = sim.killed.len();
+    assert_eq!(verdict(&mut sim), (Verdict::Aborted, Reason::Suspended));
+    assert!(sim.killed.len() - killed <= 1, "no set is begun after the stop");
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_ended() {
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.experiment.spec.timeout = breakwater_crds::Duration::from_secs(40);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim.start_up = Duration::from_secs(1000);
+    assert_eq!(verdict(&mut sim), (Verdict::Aborted, Reason::Timeout));
+}
+
+#[test]
+fn a_clock_that_goes_back_ends_the_run_and_the_outage() {
+    let mut sim = Sim::new(&outage("60s"), 1, 1);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim.jump(SignedDuration::from_secs(-30));
+    let killed = sim.killed.len();
+    assert_eq!(verdict(&mut sim), (Verdict::Aborted, Reason::ClockWentBack));
+    assert_eq!(sim.killed.len(), killed);
+}
+
+#[test]
+fn one_and_fixed_leave_the_others_alone_while_the_outage_is_held() {
+    for (pods, count) in [("{one: {}}", 1), ("{fixed: 2}", 2)] {
+        let mut sim =
+            Sim::new(&manifest(pods, "  kill: {gracePeriodSeconds: 0, holdFor: 15s}", "{staysClosed: true}"), 5, 1);
+        let first: Vec<_> = sim.pods.iter().map(|pod| pod.uid.clone()).collect();
+        assert_eq!(verdict(&mut sim), (Verdict::Passed, Reason::AsExpected));
+        let of_first = sim.killed.iter().filter(|(uid, _)| first.contains(uid)).count();
+        assert_eq!(of_first, count, "{pods}: {:?}", sim.killed);
+        assert_eq!(sim.run().spared.len(), 5 - count);
+        assert!(sim.killed.len() > count * 5, "replacements were killed");
+    }
+}
+
+#[test]
+fn a_replacement_is_killed_within_a_quarter_second_of_being_seen() {
+    let mut sim = Sim::new(&outage("15s"), 3, 1);
+    sim.complete(LIMIT);
+    let end = sim.run().hold_until.unwrap();
+    let mut waves: Vec<_> = sim.killed.iter().map(|(_, at)| *at).collect();
+    waves.dedup();
+    for pair in waves.windows(2) {
+        assert!(pair[1].duration_since(pair[0]) <= SignedDuration::from_millis(250), "{pair:?}");
+    }
+    assert!(waves.iter().all(|at| *at <= end));
+    assert!(end.duration_since(*waves.last().unwrap()) <= SignedDuration::from_millis(250));
+}
+
+#[test]
+fn what_the_clients_clock_says_does_not_change_the_durations() {
+    let measure = |skew| {
+        let mut sim = Sim::new(&outage("15s"), 1, 1);
+        sim.clients[0].skew = skew;
+        assert_eq!(verdict(&mut sim), (Verdict::Passed, Reason::AsExpected));
+        let summary = sim.status().summary.clone().unwrap();
+        (summary.time_to_open, summary.time_to_close)
+    };
+    assert_eq!(measure(SignedDuration::ZERO), measure(SignedDuration::from_hours(-24 * 3650)));
+}
+
+#[test]
+fn a_kill_that_is_refused_is_told() {
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.look(Fault::DeadBeforeEffects);
+    let mut status = sim.status().clone();
+    let uid = status.run.as_ref().unwrap().kills[0].uid.clone();
+    let refused = breakwater_operator::decide::Attempt {
+        uid,
+        sent_at: None,
+        outcome: Outcome::Failed,
+        message: Some("pods is forbidden".into()),
+    };
+    breakwater_operator::decide::outcomes(status.run.as_mut().unwrap(), &[refused]);
+    sim.experiment.status = Some(status);
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::KillFailed));
+    assert!(sim.status().message.as_ref().unwrap().contains("forbidden"));
+}

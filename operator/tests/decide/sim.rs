@@ -1,0 +1,296 @@
+//! A cluster in virtual time around `decide`: a Deployment that replaces its pods, clients with real breakers, an API server
+//! that takes a status only whole, and an operator that may die at any moment.
+
+use std::time::Duration;
+
+use breakwater_breaker::{
+    Breaker, Cursor, Now, Settings, State,
+    wire::{Instance, StatusReport},
+};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Run};
+use breakwater_operator::{
+    decide::{Attempt, Effect, decide, outcomes},
+    poll::understand,
+    world::{ClientView, ReplicaView, Target, World},
+};
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+/// One step of virtual time.
+pub const STEP: Duration = Duration::from_millis(50);
+
+/// What befalls the operator in one look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    #[default]
+    None,
+    /// Somebody else wrote the status first: nothing is written, nothing is done.
+    Conflict,
+    /// It dies after the status was written, before the effects.
+    DeadBeforeEffects,
+    /// It dies after the effects, before their outcomes are written.
+    DeadAfterEffects,
+}
+
+#[derive(Clone, Debug)]
+pub struct Pod {
+    pub uid: String,
+    pub ready_at: Timestamp,
+    pub labelled: bool,
+    pub own: bool,
+}
+
+pub struct Client {
+    pub uid: String,
+    pub breaker: Breaker,
+    started: Timestamp,
+    next_call: Timestamp,
+    calls_backend: bool,
+    pub answers: bool,
+    heard_at: Timestamp,
+    /// Its wall clock is off by so much.
+    pub skew: SignedDuration,
+}
+
+pub struct Sim {
+    pub experiment: ChaosExperiment,
+    pub now: Timestamp,
+    pub pods: Vec<Pod>,
+    pub clients: Vec<Client>,
+    /// Pods that the Deployment wants.
+    pub replicas: usize,
+    /// From the creation of a pod to its readiness.
+    pub start_up: Duration,
+    /// Every pod that was deleted by the operator, with the moment.
+    pub killed: Vec<(String, Timestamp)>,
+    /// Every status that was written, in order.
+    pub written: Vec<ChaosExperimentStatus>,
+    pub looks: usize,
+    due: Timestamp,
+    born: u64,
+}
+
+impl Sim {
+    /// A backend of so many pods and so many clients that all is well with.
+    pub fn new(manifest: &str, pods: usize, clients: usize) -> Self {
+        let now: Timestamp = "2026-12-01T09:00:00Z".parse().unwrap();
+        let mut experiment: ChaosExperiment = serde_saphyr::from_str(manifest).unwrap();
+        experiment.metadata.uid = Some(Uuid::from_u128(7).to_string());
+        experiment.metadata.generation = Some(1);
+        let mut sim = Self {
+            experiment,
+            now,
+            pods: vec![],
+            clients: vec![],
+            replicas: pods,
+            start_up: Duration::from_millis(1500),
+            killed: vec![],
+            written: vec![],
+            looks: 0,
+            due: now,
+            born: 0,
+        };
+        sim.replace_pods();
+        sim.pods.iter_mut().for_each(|pod| pod.ready_at = now);
+        for number in 0..clients {
+            let started = now - SignedDuration::from_secs(60);
+            let epoch = Uuid::from_u128(1000 + number as u128);
+            sim.clients.push(Client {
+                uid: format!("client-{number}"),
+                breaker: Breaker::new("backend", epoch, Settings::default(), Now::new(started, Duration::ZERO)),
+                started,
+                next_call: now + SignedDuration::from_millis(100 + 700 * number as i64),
+                calls_backend: true,
+                answers: true,
+                heard_at: now,
+                skew: SignedDuration::ZERO,
+            });
+        }
+        sim
+    }
+
+    pub fn status(&self) -> &ChaosExperimentStatus {
+        self.experiment.status.as_ref().expect("it was looked at")
+    }
+
+    pub fn run(&self) -> &Run {
+        self.status().run.as_ref().expect("it runs")
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.experiment.status.as_ref().and_then(|status| status.phase) == Some(Phase::Completed)
+    }
+
+    /// Clients that make no call at all.
+    pub fn silence_traffic(&mut self) {
+        self.clients.iter_mut().for_each(|client| client.calls_backend = false);
+    }
+
+    /// The client's process starts anew.
+    pub fn restart(&mut self, client: usize) {
+        let (now, client) = (self.now, &mut self.clients[client]);
+        let epoch = Uuid::from_u128(client.breaker.epoch().as_u128() + 1000);
+        client.started = now;
+        client.breaker = Breaker::new("backend", epoch, Settings::default(), Now::new(now, Duration::ZERO));
+    }
+
+    /// Goes on until the experiment is complete; `limit` is virtual time.
+    pub fn complete(&mut self, limit: Duration) -> &ChaosExperimentStatus {
+        self.until(limit, Sim::is_complete);
+        self.status()
+    }
+
+    /// Goes on until the condition holds.
+    pub fn until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) {
+        let end = self.now + SignedDuration::try_from(limit).unwrap();
+        while !condition(self) {
+            assert!(self.now < end, "not within {limit:?}: {:#?}", self.experiment.status);
+            self.step(Fault::None);
+        }
+    }
+
+    /// The wall clock jumps, for everybody.
+    pub fn jump(&mut self, by: SignedDuration) {
+        self.now += by;
+        for client in &mut self.clients {
+            client.started += by;
+            client.next_call += by;
+        }
+        for pod in &mut self.pods {
+            pod.ready_at += by;
+        }
+        self.due = self.now;
+    }
+
+    /// One step of time; if there is reason to look, the operator looks.
+    pub fn step(&mut self, fault: Fault) {
+        self.now += SignedDuration::try_from(STEP).unwrap();
+        let before = self.shape();
+        self.replace_pods();
+        for client in &mut self.clients {
+            client.live(self.now, self.pods.iter().any(|pod| pod.ready_at <= self.now && pod.labelled));
+        }
+        if self.shape() != before || self.now >= self.due {
+            self.look(fault);
+        }
+    }
+
+    fn shape(&self) -> (Vec<(String, bool)>, Vec<State>) {
+        let pods = self.pods.iter().map(|pod| (pod.uid.clone(), pod.ready_at <= self.now)).collect();
+        (pods, self.clients.iter().map(|client| client.breaker.state()).collect())
+    }
+
+    fn replace_pods(&mut self) {
+        while self.pods.iter().filter(|pod| pod.labelled).count() < self.replicas {
+            self.born += 1;
+            let ready_at = self.now + SignedDuration::try_from(self.start_up).unwrap();
+            self.pods.push(Pod { uid: format!("pod-{}", self.born), ready_at, labelled: true, own: false });
+        }
+    }
+
+    pub fn world(&mut self) -> World {
+        let target = |pod: &Pod| Target {
+            name: pod.uid.clone(),
+            uid: pod.uid.clone(),
+            node: Some("node1".into()),
+            ready: pod.ready_at <= self.now,
+            alive: true,
+            own: pod.own,
+        };
+        let targets = self.pods.iter().filter(|pod| pod.labelled).map(target).collect();
+        let recorded =
+            self.experiment.status.as_ref().and_then(|status| status.run.as_ref()).map(|run| run.clients.clone());
+        let now = self.now;
+        let replicas = self.clients.iter_mut().map(|client| {
+            let cursor = recorded.iter().flatten().find(|replica| replica.uid == client.uid);
+            client.view(cursor.map(|replica| Cursor { epoch: replica.epoch, seq: replica.seq }), now)
+        });
+        World { targets, clients: vec![ClientView { name: "client".into(), replicas: replicas.collect() }] }
+    }
+
+    /// One look of the operator, as the controller does it.
+    pub fn look(&mut self, fault: Fault) {
+        self.looks += 1;
+        let world = self.world();
+        let decision = decide(&self.experiment, &world, self.now);
+        let again = decision.requeue.unwrap_or(Duration::from_secs(3600));
+        self.due = self.now + SignedDuration::try_from(again).unwrap();
+        if fault == Fault::Conflict {
+            self.due = self.now;
+            return;
+        }
+        self.write(decision.status);
+        if fault == Fault::DeadBeforeEffects {
+            self.due = self.now;
+            return;
+        }
+        let attempts: Vec<_> = decision.effects.iter().filter_map(|effect| self.kill(effect)).collect();
+        if fault == Fault::DeadAfterEffects {
+            self.due = self.now;
+            return;
+        }
+        if !attempts.is_empty() {
+            let mut status = self.status().clone();
+            outcomes(status.run.as_mut().expect("a kill belongs to a run"), &attempts);
+            self.write(status);
+        }
+    }
+
+    fn write(&mut self, status: ChaosExperimentStatus) {
+        if self.experiment.status.as_ref() != Some(&status) {
+            self.written.push(status.clone());
+            self.experiment.status = Some(status);
+        }
+    }
+
+    fn kill(&mut self, effect: &Effect) -> Option<Attempt> {
+        let Effect::Kill(victim) = effect else { return None };
+        let attempt = |outcome, sent_at| Some(Attempt { uid: victim.uid.clone(), sent_at, outcome, message: None });
+        if self.now > victim.deadline {
+            return attempt(Outcome::Failed, None);
+        }
+        let Some(at) = self.pods.iter().position(|pod| pod.uid == victim.uid) else {
+            return attempt(Outcome::Gone, None);
+        };
+        self.pods.remove(at);
+        self.killed.push((victim.uid.clone(), self.now));
+        attempt(Outcome::Deleted, Some(self.now))
+    }
+}
+
+impl Client {
+    fn moment(&self, now: Timestamp) -> Now {
+        Now::new(now + self.skew, Duration::try_from(now.duration_since(self.started)).unwrap())
+    }
+
+    /// Calls every 3 s, with one retry, as the demo's client does.
+    fn live(&mut self, now: Timestamp, backend: bool) {
+        let moment = self.moment(now);
+        self.breaker.tick(moment);
+        if now < self.next_call || !self.calls_backend {
+            return;
+        }
+        self.next_call = now + SignedDuration::from_secs(3);
+        for _ in 0..2 {
+            let Ok(ticket) = self.breaker.try_acquire(moment) else { return };
+            if backend {
+                ticket.success(moment);
+                return;
+            }
+            ticket.failure("connection refused", moment);
+        }
+    }
+
+    fn view(&mut self, since: Option<Cursor>, now: Timestamp) -> ReplicaView {
+        let moment = self.moment(now);
+        let instance = Instance { epoch: self.breaker.epoch(), pod_uid: None, started_at: self.started };
+        let report = self.breaker.report(since, moment).expect("the cursor is one of its own");
+        let answer = StatusReport { schema: "v1".into(), instance, now: moment, breakers: vec![report] };
+        if self.answers {
+            self.heard_at = now;
+        }
+        let report = self.answers.then(|| understand(answer, "backend", now).unwrap().0);
+        let error = (!self.answers).then(|| "no answer".to_string());
+        ReplicaView { pod: self.uid.clone(), uid: self.uid.clone(), heard_at: self.heard_at, report, error }
+    }
+}
