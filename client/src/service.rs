@@ -105,3 +105,38 @@ pub fn termination() -> io::Result<impl Future<Output = ()>> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use breakwater_breaker::{Settings, State};
+
+    #[tokio::test(start_paused = true)]
+    async fn open_turns_half_open_at_its_time_with_no_call() {
+        let clock = Clock::start();
+        let (sender, newest) = watch::channel(0);
+        let breaker = Breaker::new("backend", Uuid::nil(), Settings::default(), clock.now())
+            .with_listener(move |transition| sender.send_modify(|newest| *newest = transition.seq));
+        let mut told = newest.clone();
+        let outage = async {
+            // The timer waits already when the breaker opens, and again when it re-opens.
+            for opened in [2, 4] {
+                let opened_at = clock.now();
+                while breaker.state() != State::Open {
+                    breaker.try_acquire(opened_at).unwrap().failure("timeout", opened_at);
+                }
+                told.wait_for(|seq| *seq == opened + 1).await.unwrap();
+                assert_eq!(breaker.state(), State::HalfOpen);
+                let waited = clock.now().mono() - opened_at.mono();
+                assert!((10_000..=10_002).contains(&waited.as_millis()), "{waited:?}");
+            }
+        };
+        tokio::select! {
+            biased;
+            () = half_open_in_time(&breaker, clock, newest) => panic!("the timer runs as long as the breaker"),
+            ended = timeout(Duration::from_secs(60), outage) => ended.expect("half-open in time"),
+        }
+        let calls = breaker.machine().calls();
+        assert_eq!((calls.permitted, calls.not_permitted), (4, 0), "no call but those that failed");
+    }
+}

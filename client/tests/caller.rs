@@ -1,0 +1,183 @@
+//! Ticks, retries and deadlines in virtual time, with a script in the place of the HTTP call.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use breakwater_breaker::{
+    Breaker, Settings,
+    State::{Closed, HalfOpen, Open},
+};
+use breakwater_client::{
+    attempt::Attempts,
+    caller::{Caller, Outcome, Plan},
+    clock::Clock,
+    http::{Answer, Failure},
+};
+use reqwest::StatusCode;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// What the calls do, one after the other: how long they take in milliseconds, and what they bring.
+type Script = Vec<(u64, Result<Answer, Failure>)>;
+type Call = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+
+const NEVER: u64 = 1_000_000;
+
+fn good() -> Result<Answer, Failure> {
+    Ok(Answer { status: StatusCode::OK, body: String::new() })
+}
+
+fn refused() -> Result<Answer, Failure> {
+    Err(Failure::Connect)
+}
+
+/// Time passes by `millis`, which in virtual time it does at once.
+async fn pass(millis: u64) {
+    let _ = timeout(Duration::from_millis(millis), pending::<()>()).await;
+}
+
+/// A caller with the default settings and so many `attempts` a tick, that always draws the longest delay.
+fn caller(attempts: u32, script: Script) -> Caller<impl Fn() -> Call, fn() -> f64> {
+    let script = Arc::new(Mutex::new(VecDeque::from(script)));
+    let call = move || -> Call {
+        let (millis, result) = script.lock().unwrap().pop_front().expect("no more calls than scripted");
+        Box::pin(async move {
+            pass(millis).await;
+            result
+        })
+    };
+    let clock = Clock::start();
+    let breaker = Arc::new(Breaker::new("backend", Uuid::nil(), Settings::default(), clock.now()));
+    let [retry_base, retry_cap] = [100, 500].map(Duration::from_millis);
+    let three_seconds = Duration::from_secs(3);
+    Caller {
+        attempts: Attempts { call, breaker, timeout: Duration::from_secs(2), clock, metrics: Arc::default() },
+        plan: Plan { interval: three_seconds, deadline: three_seconds, attempts, retry_base, retry_cap },
+        random: || 1.0,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_retries_what_fits_into_its_deadline() {
+    let timed_out = Outcome::Failed(Failure::Timeout);
+    let failed = |status| Err(Failure::Status(status));
+    for (name, attempts, script, outcome, millis, counts) in [
+        ("an answer needs no retry", 2, vec![(5, good())], Outcome::Answered(good().unwrap()), 5, (1, 0)),
+        (
+            "a fast failure is retried after its delay",
+            2,
+            vec![(0, refused()), (5, good())],
+            Outcome::Answered(good().unwrap()),
+            105,
+            (1, 1),
+        ),
+        (
+            "both attempts count",
+            2,
+            vec![(0, refused()), (0, failed(StatusCode::BAD_GATEWAY))],
+            Outcome::Failed(Failure::Status(StatusCode::BAD_GATEWAY)),
+            100,
+            (0, 2),
+        ),
+        ("one attempt means no retry", 1, vec![(0, refused())], Outcome::Failed(Failure::Connect), 0, (0, 1)),
+        ("after a time-out no second attempt fits", 2, vec![(NEVER, good())], timed_out.clone(), 2000, (0, 1)),
+        (
+            "after 900 ms one still fits, after its delay of 100 ms, and may take its whole time-out",
+            2,
+            vec![(899, refused()), (NEVER, good())],
+            timed_out,
+            2999,
+            (0, 2),
+        ),
+        ("after 901 ms none does", 2, vec![(901, refused())], Outcome::Failed(Failure::Connect), 901, (0, 1)),
+    ] {
+        let caller = caller(attempts, script);
+        let started = caller.attempts.clock.now().mono();
+        assert_eq!(caller.tick().await, outcome, "{name}");
+        let took = caller.attempts.clock.now().mono() - started;
+        // tokio's timers are right to the millisecond, rounded up.
+        let expected = Duration::from_millis(millis);
+        assert!((expected..=expected + Duration::from_millis(2)).contains(&took), "{name}: {took:?}");
+        let calls = caller.attempts.breaker.machine().calls();
+        assert_eq!((calls.success, calls.failure), counts, "{name}");
+        assert_eq!((calls.permitted, calls.ignored, calls.not_permitted), (counts.0 + counts.1, 0, 0), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_tick_cannot_open_the_breaker_and_the_failure_that_does_is_not_retried() {
+    let caller = caller(2, vec![(0, refused()); 3]);
+    caller.tick().await;
+    assert_eq!(caller.attempts.breaker.state(), Closed);
+    // A fourth call would find the script empty.
+    caller.tick().await;
+    assert_eq!(caller.attempts.breaker.state(), Open);
+    assert_eq!(caller.tick().await, Outcome::NotPermitted);
+    let calls = caller.attempts.breaker.machine().calls();
+    assert_eq!((calls.failure, calls.not_permitted), (3, 1), "a retry that would be refused is not tried");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_cut_by_the_deadline_counts_as_neither_and_gives_its_permit_back() {
+    let mut caller = caller(1, vec![(0, refused()), (0, refused()), (0, refused()), (NEVER, good()), (0, good())]);
+    for _ in 0..3 {
+        caller.tick().await;
+    }
+    pass(10_000).await;
+    let breaker = Arc::clone(&caller.attempts.breaker);
+    breaker.tick(caller.attempts.clock.now());
+    assert_eq!(breaker.state(), HalfOpen);
+
+    caller.plan.deadline = Duration::from_secs(1);
+    assert_eq!(caller.tick().await, Outcome::DeadlineExceeded);
+    assert_eq!((breaker.state(), breaker.machine().calls().ignored), (HalfOpen, 1));
+    assert_eq!(breaker.machine().consecutive_failures(), 3);
+
+    caller.plan.deadline = Duration::from_secs(3);
+    assert_eq!(caller.tick().await, Outcome::Answered(good().unwrap()), "the next tick is the trial");
+    assert_eq!(breaker.state(), Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_counts_as_neither() {
+    let caller = caller(1, vec![(NEVER, good())]);
+    assert!(timeout(Duration::from_millis(500), caller.run()).await.is_err());
+    let calls = caller.attempts.breaker.machine().calls();
+    assert_eq!((calls.permitted, calls.ignored, calls.success, calls.failure), (1, 1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ticks_that_were_missed_are_skipped() {
+    // The first call takes until 7 s: the ticks of 3 s and 6 s are over, the next one is that of 9 s.
+    let mut caller = caller(1, vec![(7_000, good()), (0, good()), (0, good())]);
+    caller.attempts.timeout = Duration::from_secs(60);
+    caller.plan.deadline = Duration::from_secs(60);
+    let breaker = Arc::clone(&caller.attempts.breaker);
+    assert!(timeout(Duration::from_millis(8_900), caller.run()).await.is_err());
+    assert_eq!(breaker.machine().calls().permitted, 2, "the tick of 3 s comes late, at 7 s; that of 6 s is skipped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_measured() {
+    let caller = caller(2, vec![(0, refused()), (400, good()), (5, good())]);
+    caller.tick().await;
+    caller.tick().await;
+    let text =
+        breakwater_client::metrics::text(&caller.attempts.metrics.registry(Arc::clone(&caller.attempts.breaker)));
+    for line in [
+        "breakwater_client_retries_total 1",
+        "breakwater_client_retry_duration_seconds_count 1",
+        // 100 ms of delay and 400 ms of the second attempt.
+        r#"breakwater_client_retry_duration_seconds_bucket{le="0.25"} 0"#,
+        r#"breakwater_client_retry_duration_seconds_bucket{le="1.0"} 1"#,
+        r#"breakwater_client_tick_duration_seconds_count{outcome="success"} 2"#,
+        r#"breakwater_client_tick_duration_seconds_bucket{le="0.01",outcome="success"} 1"#,
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line} in\n{text}");
+    }
+}

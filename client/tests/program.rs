@@ -1,0 +1,123 @@
+//! The program itself: its log, its exit codes, its end on SIGTERM.
+
+mod common;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError::Disconnected, channel},
+    thread,
+};
+
+use common::{PATIENCE, TestBackend, get};
+use serde_json::Value;
+
+/// The program, killed when a test fails half-way.
+struct Program {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Program {
+    fn start(backend: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_breakwater-client"));
+        command.args(["--backend-url", backend, "--listen", "127.0.0.1:0", "--interval", "50ms"]);
+        command.args(["--deadline", "10s", "--attempt-timeout", "5s", "--open-for", "200ms", "--attempts", "1"]);
+        let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let (sender, log) = channel();
+        thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));
+        Self { child, log }
+    }
+
+    /// Reads the log up to a line with `text`; gives all on the way.
+    fn until(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(line) => lines.push(line),
+                Err(error) => panic!("no {text:?} ({error}) in {lines:#?}"),
+            }
+            if lines.last().unwrap().contains(text) {
+                return lines;
+            }
+        }
+    }
+
+    fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        while self.log.recv_timeout(PATIENCE).map_err(|error| assert_eq!(error, Disconnected, "it ends")).is_ok() {}
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+#[test]
+fn its_log_tells_the_story_in_the_known_words() {
+    let backend = TestBackend::start();
+    let mut program = Program::start(&backend.url(), &[]);
+    let start = program.until(r#"Success: {"message":"Backend Running"}"#);
+    assert!(start.iter().any(|line| line.contains(r#""seq":1,"from":null,"to":"Closed""#)), "{start:#?}");
+
+    backend.answer(500);
+    let failures: Vec<_> = program
+        .until("Circuit Breaker OPEN")
+        .into_iter()
+        .filter(|line| line.contains("Backend failed"))
+        .map(|line| line.split_once("Backend failed").unwrap().1.to_owned())
+        .collect();
+    let expected: Vec<_> = (1..=3).map(|count| format!(" | Fail count = {count} error=status 500")).collect();
+    assert_eq!(failures, expected);
+    program.until("Circuit open... skipping call");
+    program.until("Retrying backend...");
+    backend.answer(0);
+    program.until("Success: ");
+    assert_eq!(program.terminate(), Some(0));
+}
+
+#[tokio::test]
+async fn as_json_every_line_is_an_object_and_transitions_have_their_key() {
+    let backend = TestBackend::start();
+    let mut program = Program::start(&backend.url(), &["--log-format", "json"]);
+    let listening = program.until("listening");
+    backend.answer(500);
+    let lines: Vec<Value> = listening
+        .into_iter()
+        .chain(program.until(r#""to":"HalfOpen""#))
+        .map(|line| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let epoch = lines[0]["epoch"].as_str().unwrap();
+    let transitions: Vec<_> = lines.iter().filter(|line| line["target"] == "transition").collect();
+    let told: Vec<_> = transitions.iter().map(|line| (line["seq"].as_u64(), line["to"].as_str())).collect();
+    assert_eq!(told, [(Some(1), Some("Closed")), (Some(2), Some("Open")), (Some(3), Some("HalfOpen"))]);
+    assert!(transitions.iter().all(|line| line["epoch"] == epoch && line["breaker"] == "backend"));
+    assert_eq!(transitions[1]["cause"]["kind"], "ConsecutiveFailures");
+
+    // The epoch of the log is that of the status: the two can be matched.
+    let address = lines[0]["address"].as_str().unwrap().parse().unwrap();
+    let report: Value = get(address, "/status").await.json().await.unwrap();
+    assert_eq!(report["instance"]["epoch"], epoch);
+    assert_eq!(program.terminate(), Some(0));
+}
+
+#[test]
+fn a_wrong_setting_is_refused_with_a_sentence() {
+    for (args, said) in [
+        (["--attempts", "3"], "one call alone must not open the breaker"),
+        (["--interval", "3"], "write a duration with its unit"),
+        (["--backend-url", "here"], "write it like http://backend:5000/data"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_breakwater-client")).args(args).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_breakwater-client")).env("CLIENT_OPEN_FOR", "soon").output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "the environment is checked like flags");
+}

@@ -1,0 +1,236 @@
+//! The whole client against the real backend on loopback, watched by long polls.
+
+mod common;
+
+use std::time::Duration;
+
+use breakwater_breaker::{
+    Cause, Cursor,
+    State::{self, Closed, HalfOpen, Open},
+    Unit,
+};
+use common::{HANG, PATIENCE, TestBackend, TestClient};
+use tokio::{net::TcpListener, time::timeout};
+use uuid::Uuid;
+
+/// Fast ticks, patient attempts: only faults that a test makes are failures.
+const FAST: &str = "--interval 20ms --deadline 10s --attempt-timeout 5s --open-for 100ms --attempts 1";
+
+/// The same without an open time, for tests that set their own.
+const UNTIL_OPEN: &str = "--interval 20ms --deadline 10s --attempt-timeout 5s --attempts 1";
+
+fn pairs(transitions: &[breakwater_breaker::Transition]) -> Vec<(Option<State>, State)> {
+    transitions.iter().map(|transition| (transition.from, transition.to)).collect()
+}
+
+#[tokio::test]
+async fn an_outage_opens_and_recovery_closes() {
+    let mut backend = TestBackend::start();
+    let client = TestClient::start(&backend.url(), FAST).await;
+    let mut cursor = client.cursor();
+    client.until_status("a success", |report| report.calls.success > 0).await;
+
+    backend.kill().await;
+    let opened = client.until(Open, &mut cursor).await;
+    assert_eq!(pairs(&opened), [(Some(Closed), Open)]);
+    assert_eq!(
+        opened[0].cause,
+        Cause::ConsecutiveFailures { count: 3, unit: Unit::Attempt, last_error: "connect".into() }
+    );
+
+    // The trial fails while the backend is away, and the whole open time begins again.
+    let reopened = client.until(Open, &mut cursor).await;
+    assert_eq!(pairs(&reopened), [(Some(Open), HalfOpen), (Some(HalfOpen), Open)]);
+    assert_eq!(reopened[0].cause, Cause::OpenTimeElapsed);
+    assert_eq!(reopened[1].cause, Cause::TrialFailed { last_error: "connect".into() });
+    assert!(reopened[0].mono_nanos - opened[0].mono_nanos >= 100_000_000);
+
+    backend.revive();
+    let closed = client.until(Closed, &mut cursor).await;
+    assert_eq!(closed.last().unwrap().cause, Cause::TrialSucceeded);
+
+    let all = client.status("").await.transitions;
+    assert!(all.items.iter().zip(1..).all(|(transition, seq)| transition.seq == seq), "{all:?}");
+    assert_eq!((all.gap, all.dropped, all.epoch_changed), (None, 0, false));
+}
+
+#[tokio::test]
+async fn the_client_is_ready_and_measured_while_open() {
+    let backend = TestBackend::start();
+    backend.answer(503);
+    let args = "--interval 20ms --deadline 10s --attempt-timeout 5s --open-for 1h --attempts 2 --retry-cap 100ms";
+    let client = TestClient::start(&backend.url(), args).await;
+    client.until(Open, &mut client.cursor()).await;
+    let refused = client.until_status("a refused call", |report| report.calls.not_permitted > 0).await;
+
+    assert_eq!(refused.state, Open);
+    assert!(refused.half_open_at.is_some() && refused.first_failure_at.is_some());
+    assert_eq!((refused.calls.permitted, refused.calls.failure), (3, 3));
+    assert_eq!(backend.requests(), 3, "each attempt is one request, and counted once");
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(client.get(path).await.status(), 200);
+    }
+    let metrics = client.get("/metrics").await.text().await.unwrap();
+    for line in [
+        r#"breakwater_client_breaker_state{breaker="backend",state="Open"} 1"#,
+        r#"breakwater_client_breaker_state{breaker="backend",state="Closed"} 0"#,
+        r#"breakwater_client_breaker_calls_total{breaker="backend",outcome="failure"} 3"#,
+        r#"breakwater_client_breaker_transitions_total{from="Closed",to="Open"} 1"#,
+        r#"breakwater_client_breaker_transitions_total{from="HalfOpen",to="Closed"} 0"#,
+        r#"breakwater_client_attempt_duration_seconds_count{outcome="failure"} 3"#,
+        r#"breakwater_client_tick_duration_seconds_count{outcome="failure"} 2"#,
+        "breakwater_client_retries_total 1",
+        "breakwater_client_retry_duration_seconds_count 1",
+    ] {
+        assert!(metrics.lines().any(|said| said == line), "{line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn what_counts_as_a_failure() {
+    for (mode, last_error) in [(500, "status 500"), (408, "status 408"), (429, "status 429"), (HANG, "timeout")] {
+        let backend = TestBackend::start();
+        backend.answer(mode);
+        let args = "--interval 50ms --deadline 10s --attempt-timeout 50ms --open-for 1h --attempts 1";
+        let client = TestClient::start(&backend.url(), args).await;
+        let opened = client.until(Open, &mut client.cursor()).await;
+        let Cause::ConsecutiveFailures { last_error: said, .. } = &opened[0].cause else { panic!("{opened:?}") };
+        assert_eq!(said, last_error);
+        assert_eq!(backend.requests(), 3, "{last_error}: nothing below the breaker makes attempts of its own");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_a_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (connection, _) = listener.accept().await.unwrap();
+            // Dropped with the request unread, it is reset.
+            let _ = connection.readable().await;
+        }
+    });
+    let client = TestClient::start(&url, FAST).await;
+    let opened = client.until(Open, &mut client.cursor()).await;
+    assert!(opened[0].cause.to_string().ends_with("(reset)"), "{opened:?}");
+}
+
+#[tokio::test]
+async fn other_answers_mean_that_the_backend_lives() {
+    for mode in [404, 302, 401] {
+        let backend = TestBackend::start();
+        backend.answer(mode);
+        let client = TestClient::start(&backend.url(), FAST).await;
+        let report = client.until_status("five successes", |report| report.calls.success >= 5).await;
+        assert_eq!((report.state, report.calls.failure), (Closed, 0), "{mode}");
+        assert!(backend.requests() <= report.calls.permitted + 5, "{mode}: no redirect is followed");
+    }
+}
+
+#[tokio::test]
+async fn a_long_poll_answers_at_the_first_new_transition_and_not_before() {
+    let backend = TestBackend::start();
+    let client = TestClient::start(&backend.url(), FAST).await;
+    let poll =
+        tokio::spawn(reqwest::get(format!("http://{}/status?since={}&wait=30s", client.address, client.cursor())));
+    client.until_status("ten successes", |report| report.calls.success >= 10).await;
+    assert!(!poll.is_finished(), "calls are no transitions");
+
+    backend.answer(500);
+    let answer = timeout(PATIENCE / 2, poll).await.expect("it answers before its wait is over").unwrap().unwrap();
+    let report: breakwater_breaker::wire::StatusReport = answer.json().await.unwrap();
+    let transitions = &report.breakers[0].transitions;
+    assert_eq!((transitions.items[0].seq, transitions.items[0].to), (2, Open));
+}
+
+#[tokio::test]
+async fn a_long_poll_without_news_ends_with_its_wait_where_it_began() {
+    let backend = TestBackend::start();
+    let client = TestClient::start(&backend.url(), FAST).await;
+    let cursor = client.cursor();
+    let transitions = client.status(&format!("?since={cursor}&wait=50ms")).await.transitions;
+    assert_eq!((transitions.items.len(), transitions.next), (0, cursor));
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_process_gets_everything_and_is_told() {
+    let backend = TestBackend::start();
+    let client = TestClient::start(&backend.url(), FAST).await;
+    let other = Cursor { epoch: Uuid::from_u128(8), seq: 99 };
+    let transitions = client.status(&format!("?since={other}&wait=30s")).await.transitions;
+    assert!(transitions.epoch_changed);
+    assert_eq!((transitions.items[0].seq, transitions.items[0].from), (1, None));
+}
+
+#[tokio::test]
+async fn a_wrong_query_is_refused_with_what_to_write_instead() {
+    let backend = TestBackend::start();
+    let client = TestClient::start(&backend.url(), FAST).await;
+    let ahead = Cursor { seq: 99, ..client.cursor() };
+    for (query, said) in [
+        ("?since=42".to_owned(), "write EPOCH:SEQ"),
+        ("?since=".to_owned(), "write EPOCH:SEQ"),
+        (format!("?since={ahead}"), "ahead of the newest transition"),
+        ("?wait=25".to_owned(), "like 500ms, 10s or 1m30s"),
+        ("?wait=-1s".to_owned(), "like 500ms, 10s or 1m30s"),
+        ("?wait=1s&wait=2s".to_owned(), "write ?since=EPOCH:SEQ&wait=25s"),
+    ] {
+        let answer = client.get(&format!("/status{query}")).await;
+        assert_eq!(answer.status(), 400, "{query}");
+        let refusal: serde_json::Value = answer.json().await.unwrap();
+        assert!(refusal["error"].as_str().unwrap().contains(said), "{query}: {refusal}");
+    }
+    let answer = client.get("/status").await;
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    assert_eq!(answer.headers()["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn the_end_releases_polls_and_waits_until_the_last_transition_is_seen() {
+    let backend = TestBackend::start();
+    let mut client = TestClient::start(&backend.url(), &format!("{UNTIL_OPEN} --open-for 1h")).await;
+    let cursor = client.cursor();
+    assert_eq!(client.status("").await.state, Closed);
+
+    // The breaker opens while nobody polls.
+    backend.answer(500);
+    timeout(PATIENCE, async {
+        let open = r#"state="Open"} 1"#;
+        while !client.get("/metrics").await.text().await.unwrap().contains(open) {}
+    })
+    .await
+    .expect("it opens");
+    client.shut_down();
+    let unseen = timeout(Duration::from_millis(200), &mut client.service).await;
+    assert!(unseen.is_err(), "it waits for a poll: {unseen:?}");
+
+    let calls = client.status(&format!("?since={cursor}&wait=30s")).await;
+    assert_eq!(calls.transitions.items.last().unwrap().to, Open);
+    client.ended().await;
+}
+
+#[tokio::test]
+async fn the_end_cuts_a_waiting_poll_short() {
+    let backend = TestBackend::start();
+    let mut client = TestClient::start(&backend.url(), FAST).await;
+    let requests = backend.requests();
+    let url = format!("http://{}/status?since={}&wait=30s", client.address, client.cursor());
+    let polls: Vec<_> = (0..3).map(|_| tokio::spawn(reqwest::get(url.clone()))).collect();
+    client.until_status("calls", |report| report.calls.success > requests + 5).await;
+    client.shut_down();
+    for poll in polls {
+        let answer = timeout(PATIENCE / 2, poll).await.expect("released").unwrap().unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    client.ended().await;
+}
+
+#[tokio::test]
+async fn a_report_says_whose_it_is() {
+    let backend = TestBackend::start();
+    let client = TestClient::start(&backend.url(), &format!("{FAST} --pod-uid pod-7 --breaker-name shop")).await;
+    let report: breakwater_breaker::wire::StatusReport = client.get("/status").await.json().await.unwrap();
+    assert_eq!((report.instance.epoch, report.instance.pod_uid.as_deref()), (client.epoch, Some("pod-7")));
+    assert_eq!(report.breakers.iter().map(|breaker| breaker.name.as_str()).collect::<Vec<_>>(), ["shop"]);
+}
