@@ -1,5 +1,6 @@
 //! Other programs: run them, take their output, say what went wrong.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -22,6 +23,18 @@ pub fn output(command: &mut Command) -> Result<String> {
         bail!("`{}` failed ({}): {}", line(command), output.status, String::from_utf8_lossy(&said).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a program on our terminal with `input` as its standard input.
+pub fn feed(command: &mut Command, input: &str) -> Result<()> {
+    let mut child =
+        command.stdin(Stdio::piped()).spawn().with_context(|| format!("cannot start `{}`", line(command)))?;
+    child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", line(command));
+    }
+    Ok(())
 }
 
 /// Where a program is: on `PATH`, or in the folders of system programs, which an ordinary user's `PATH` leaves out.

@@ -1,7 +1,11 @@
 //! The project's commands: `cargo demo`, `cargo e2e`, `cargo check-all` and `cargo cluster`.
 
+mod check_all;
 mod cluster;
 mod command;
+mod demo;
+mod deny;
+mod e2e;
 mod images;
 mod steps;
 mod wait;
@@ -21,12 +25,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Shows it all: a cluster, the chart, an experiment that kills the backend, its verdict and its timeline
+    Demo(demo::Args),
+    /// Runs everything that must hold before a change is good, the end-to-end tests included
+    CheckAll(check_all::Args),
+    /// Runs the end-to-end tests on a cluster, which it brings and leaves up
+    E2e(e2e::Args),
     /// A Kubernetes to try Breakwater on: start it, stop it, talk to it
     Cluster(cluster::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::CheckAll(args) => check_all::run(&args),
+        Command::E2e(args) => e2e::run(&args),
         Command::Cluster(args) => cluster::run(args),
     };
     match outcome {

@@ -1,6 +1,7 @@
 //! A cluster by kind (https://kind.sigs.k8s.io), named `breakwater`.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -29,4 +30,8 @@ pub fn up(workspace: &Workspace) -> Result<()> {
 
 pub fn down() -> Result<()> {
     command::run(Command::new("kind").args(["delete", "cluster", "--name", NAME]))
+}
+
+pub fn load(archive: &Path) -> Result<()> {
+    command::run(Command::new("kind").args(["load", "image-archive", "--name", NAME]).arg(archive))
 }

@@ -16,8 +16,10 @@ use anyhow::{Context, Result, bail};
 
 pub use choose::Choice;
 use choose::Kind;
+pub use local::traces::Traces;
 
 use crate::command;
+use crate::images::{self, Packed};
 use crate::workspace::Workspace;
 
 /// Arguments of `cargo cluster`.
@@ -40,6 +42,8 @@ enum Sub {
     Down,
     /// Says what runs and what does not; exit code 1 when something does not
     Status,
+    /// Builds this workspace's images and loads them into the cluster
+    Load,
     /// Runs kubectl on the cluster: `cargo cluster kubectl get pods -A`
     #[command(disable_help_flag = true)]
     Kubectl {
@@ -74,6 +78,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
         Sub::Down => Cluster::down(&Workspace::find()?)?,
         Sub::Status => return Cluster::status(&Workspace::find()?),
+        Sub::Load => {
+            let workspace = Workspace::find()?;
+            Cluster::chosen(&workspace)?.load(&images::build(&workspace)?)?;
+        }
         Sub::Kubectl { args } => {
             let workspace = Workspace::find()?;
             let status = Cluster::chosen(&workspace)?.kubectl().args(args).status().context("cannot start kubectl")?;
@@ -106,6 +114,11 @@ impl<'a> Cluster<'a> {
         }
         fs::write(kind_file(workspace), kind.name())?;
         Ok(Self { workspace, kind })
+    }
+
+    /// Whether there is a cluster already, running or not.
+    pub fn is_there(workspace: &Workspace) -> bool {
+        kind_file(workspace).is_file() || local::is_there()
     }
 
     /// The cluster that `up` was asked for last.
@@ -143,6 +156,23 @@ impl<'a> Cluster<'a> {
         let answers =
             cluster.kubectl().args(["get", "nodes", "-o", "wide"]).status().context("cannot start kubectl")?;
         Ok(if answers.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Makes images known to the cluster's nodes.
+    pub fn load(&self, images: &[Packed]) -> Result<()> {
+        for Packed { name, digest, file } in images {
+            match self.kind {
+                Kind::Local if local::images::import(self.workspace, name, digest, file)? => println!("{name}: loaded"),
+                Kind::Local => println!("{name}: there already"),
+                Kind::Kind => kind::load(file)?,
+                Kind::Current => println!(
+                    "{name}: the nodes of the current context must be able to pull it. Push it to a registry of theirs \
+                     ({} is an OCI archive, or use the Dockerfile) and name that in the chart's values.",
+                    file.display()
+                ),
+            }
+        }
+        Ok(())
     }
 
     /// The kubeconfig for programs on this machine.

@@ -1,0 +1,62 @@
+//! `cargo check-all`: everything that must hold before a change is good.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::cluster::{Choice, Cluster, Traces};
+use crate::steps::Steps;
+use crate::workspace::{Workspace, cargo};
+use crate::{command, deny, e2e, images};
+
+/// Arguments of `cargo check-all`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// On which cluster the end-to-end tests run
+    #[arg(long, value_enum, default_value_t)]
+    cluster: Choice,
+}
+
+/// Runs all steps, up to the first that fails, and prints what each took.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let mut steps = Steps::default();
+    let outcome = check(&workspace, args, &mut steps);
+    println!("\n{}", steps.table());
+    outcome?;
+    println!("All is well.");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new(cargo());
+        command.args(arguments).current_dir(&workspace.root);
+        command
+    };
+    steps.run("formatting", || command::run(&mut cargo(&["fmt", "--all", "--check"])))?;
+    steps.run("clippy", || {
+        let arguments = ["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+        command::run(&mut cargo(&arguments))
+    })?;
+    steps.run("dependencies", || deny::check(workspace))?;
+    steps.run("tests", || command::run(&mut cargo(&["test", "--locked"])))?;
+    steps.run("documentation", || {
+        let arguments = ["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"];
+        command::run(cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings"))
+    })?;
+    let before = Traces::take()?;
+    let was_there = Cluster::is_there(workspace);
+    let cluster = steps.run("cluster up", || Cluster::up(workspace, args.cluster))?;
+    let images = steps.run("images", || images::build(workspace))?;
+    steps.run("load images", || cluster.load(&images))?;
+    steps.run("end-to-end tests", || e2e::run_all(workspace, &cluster))?;
+    if was_there {
+        println!("\nThe cluster was there before and is left as it is.");
+        return Ok(());
+    }
+    steps.run("cluster down leaves nothing behind", || {
+        Cluster::down(workspace)?;
+        Traces::take()?.ensure_none_since(&before)
+    })
+}
