@@ -1,1 +1,17 @@
-//! Under construction.
+//! What the end-to-end tests stand on: a laboratory of its own for each test.
+//!
+//! [`lab`] makes a namespace, installs the chart into it (an operator that may touch this namespace alone, a backend and a
+//! client), runs the test, and takes it all away again. When the test fails, it first prints what is there: pods, events,
+//! experiments and logs. `KUBECONFIG` says which cluster; `cargo e2e` brings one. With `E2E_KEEP=1` nothing is taken away.
+
+mod dump;
+mod lab;
+pub mod tools;
+pub mod wait;
+
+pub use lab::{Lab, install_crd, lab, run_of};
+
+/// A test's time-out for what should take seconds.
+pub const SOON: std::time::Duration = std::time::Duration::from_secs(60);
+/// A test's time-out for a whole run of an experiment.
+pub const RUN: std::time::Duration = std::time::Duration::from_secs(240);

@@ -1,0 +1,241 @@
+//! A namespace with an operator, a backend and a client of its own.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use breakwater_breaker::wire::StatusReport;
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Run};
+use futures::FutureExt;
+use k8s_openapi::{
+    api::core::v1::{Namespace, Pod},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, LogParams, ObjectMeta, Patch, PatchParams, PostParams},
+};
+use tokio::sync::OnceCell;
+
+use crate::{
+    SOON, dump,
+    tools::{self, Printed, helm, kubectl},
+    wait::until,
+};
+
+/// A test's own part of the cluster.
+pub struct Lab {
+    /// Its namespace.
+    pub namespace: String,
+    /// A client of the API server, with every right.
+    pub client: Client,
+}
+
+/// Runs a test in a laboratory; `values` are further values for the chart, such as `demo.backend.replicas=3`.
+///
+/// # Panics
+/// Where the test fails, after the laboratory was printed.
+pub async fn lab(name: &str, values: &[&str], test: impl AsyncFnOnce(&Lab) -> Result<()>) {
+    let lab = Lab::make(name).await.expect("a namespace can be made; `cargo e2e` brings a cluster for these tests");
+    let run = async {
+        lab.install(values).await?;
+        test(&lab).await
+    };
+    let outcome = AssertUnwindSafe(run).catch_unwind().await;
+    if !matches!(outcome, Ok(Ok(()))) {
+        dump::dump(&lab.namespace).await;
+    }
+    if std::env::var_os("E2E_KEEP").is_none() {
+        lab.remove().await;
+    }
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => panic!("{error:?}"),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+impl Lab {
+    async fn make(name: &str) -> Result<Self> {
+        let client = connect().await?;
+        install_crd().await?;
+        let labels = [("pod-security.kubernetes.io/enforce".to_string(), "restricted".to_string())].into();
+        let metadata =
+            ObjectMeta { generate_name: Some(format!("e2e-{name}-")), labels: Some(labels), ..ObjectMeta::default() };
+        let namespace = Namespace { metadata, ..Namespace::default() };
+        let made = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
+        Ok(Self { namespace: made.name_any(), client })
+    }
+
+    /// An operator that may touch this namespace alone, and the demo.
+    async fn install(&self, values: &[&str]) -> Result<()> {
+        let chart = tools::root().join("charts/breakwater");
+        let chart = chart.to_str().context("the path of the checkout is text")?;
+        let own = format!("operator.namespace={}", self.namespace);
+        let mut args =
+            vec!["install", "breakwater", chart, "--namespace", &self.namespace, "--wait", "--timeout", "3m"];
+        for value in [own.as_str(), "crds.install=false"].iter().chain(values) {
+            args.extend(["--set", *value]);
+        }
+        helm(&args).await?.text().context("helm install").map(drop)
+    }
+
+    async fn remove(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        if let Err(error) = namespaces.delete(&self.namespace, &DeleteParams::background()).await {
+            eprintln!("namespace {} is left: {error}", self.namespace);
+        }
+    }
+
+    /// `kubectl -n NAMESPACE ARGS`, with this text on its standard input.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub async fn kubectl(&self, args: &[&str], input: &str) -> Result<Printed> {
+        kubectl(&[&["-n", self.namespace.as_str()], args].concat(), input).await
+    }
+
+    /// `kubectl apply` of one of the examples.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn apply_example(&self, name: &str) -> Result<()> {
+        let path = tools::root().join(format!("crds/examples/{name}.yaml"));
+        self.apply(&std::fs::read_to_string(path)?).await
+    }
+
+    /// `kubectl apply` of a manifest.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn apply(&self, manifest: &str) -> Result<()> {
+        self.kubectl(&["apply", "-f", "-"], manifest).await?.text().map(drop)
+    }
+
+    /// The experiments of the namespace.
+    pub fn experiments(&self) -> Api<ChaosExperiment> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The pods of the namespace.
+    pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The pods with this label, such as `app=backend`.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn pods_with(&self, label: &str) -> Result<Vec<Pod>> {
+        Ok(self.pods().list(&ListParams::default().labels(label)).await?.items)
+    }
+
+    /// Their uids.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn uids(&self, label: &str) -> Result<Vec<String>> {
+        Ok(self.pods_with(label).await?.iter().filter_map(ResourceExt::uid).collect())
+    }
+
+    /// The only pod with this label.
+    ///
+    /// # Errors
+    /// Where there is not exactly one.
+    pub async fn pod(&self, label: &str) -> Result<Pod> {
+        let mut pods = self.pods_with(label).await?;
+        ensure!(pods.len() == 1, "{} pods with {label}", pods.len());
+        Ok(pods.remove(0))
+    }
+
+    /// An experiment's status, once it meets a condition.
+    ///
+    /// # Errors
+    /// Where it does not within `limit`.
+    pub async fn status(
+        &self,
+        name: &str,
+        limit: Duration,
+        condition: impl Fn(&ChaosExperimentStatus) -> bool,
+    ) -> Result<ChaosExperimentStatus> {
+        let experiments = self.experiments();
+        until(&format!("the status of {name}"), limit, async || {
+            let status = experiments.get(name).await?.status;
+            let said = status.as_ref().map(|status| (status.phase, status.reason, status.message.clone()));
+            status.filter(&condition).map(Some).with_context(|| format!("it says {said:?}"))
+        })
+        .await
+    }
+
+    /// An experiment's status once it is complete, as `kubectl wait --for=condition=Complete` sees it.
+    ///
+    /// # Errors
+    /// Where it does not complete.
+    pub async fn complete(&self, name: &str) -> Result<ChaosExperimentStatus> {
+        let name = format!("chaosexperiments/{name}");
+        let limit = format!("--timeout={}s", crate::RUN.as_secs());
+        self.kubectl(&["wait", &name, "--for=condition=Complete", &limit], "").await?.text()?;
+        let text = self.kubectl(&["get", &name, "-o", "json"], "").await?.text()?;
+        let experiment: ChaosExperiment = serde_json::from_str(&text)?;
+        experiment.status.context("a complete experiment has a status")
+    }
+
+    /// What a client's own status endpoint says, through the API server.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn client_report(&self, pod: &str) -> Result<StatusReport> {
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/status", self.namespace);
+        let text = kubectl(&["get", "--raw", &path], "").await?.text()?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// What the operator's own metrics say, through the API server.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn operator_metrics(&self) -> Result<String> {
+        let pod = self.pod("app.kubernetes.io/component=operator").await?.name_any();
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/metrics", self.namespace);
+        kubectl(&["get", "--raw", &path], "").await?.text()
+    }
+
+    /// A pod's log.
+    ///
+    /// # Errors
+    /// Where the API server does not give it.
+    pub async fn log(&self, pod: &str) -> Result<String> {
+        Ok(self.pods().logs(pod, &LogParams::default()).await?)
+    }
+}
+
+/// Installs the definition, once for all tests; server-side, so that it does not matter who was there before.
+///
+/// # Errors
+/// Where the API server does not take it.
+pub async fn install_crd() -> Result<()> {
+    static CRD: OnceCell<()> = OnceCell::const_new();
+    let install = async || {
+        let definitions: Api<CustomResourceDefinition> = Api::all(connect().await?);
+        let crd = breakwater_crds::crd();
+        definitions.patch(&crd.name_any(), &PatchParams::apply("e2e").force(), &Patch::Apply(&crd)).await?;
+        until("the definition is served", SOON, async || {
+            let crd = definitions.get(&crd.name_any()).await?;
+            let conditions = crd.status.and_then(|status| status.conditions).unwrap_or_default();
+            Ok(conditions.iter().any(|one| one.type_ == "Established" && one.status == "True").then_some(()))
+        })
+        .await
+    };
+    CRD.get_or_try_init(install).await.copied()
+}
+
+async fn connect() -> Result<Client> {
+    Client::try_default().await.context("no cluster; run `cargo e2e`, or set KUBECONFIG")
+}
+
+/// The run of a status.
+///
+/// # Errors
+/// Where there is none.
+pub fn run_of(status: &ChaosExperimentStatus) -> Result<&Run> {
+    status.run.as_ref().context("the status has no run")
+}

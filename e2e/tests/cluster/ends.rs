@@ -1,0 +1,77 @@
+//! Stopping a run, and taking things away in the middle of one.
+
+use anyhow::{Result, ensure};
+use breakwater_crds::{Outcome, Phase, Reason, Verdict};
+use breakwater_e2e::{Lab, RUN, SOON, lab, run_of, wait::until};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::{Api, ResourceExt, api::DeleteParams};
+
+const LONG: &str = "
+apiVersion: chaos.breakwater.dev/v1alpha1
+kind: ChaosExperiment
+metadata: {name: long}
+spec:
+  target: {selector: {matchLabels: {app: backend}}, pods: {all: {}}}
+  kill: {gracePeriodSeconds: 0, holdFor: 3m}
+  observe: {clients: [{name: client, selector: {matchLabels: {app: client}}, port: http, breaker: backend}]}
+";
+
+async fn in_the_middle(lab: &Lab) -> Result<()> {
+    lab.apply(LONG).await?;
+    lab.status("long", RUN, |status| status.run.as_ref().is_some_and(|run| run.killed >= 3)).await?;
+    Ok(())
+}
+
+/// A backend pod that lives long enough to be ready was not killed.
+async fn backend_is_left_alone(lab: &Lab) -> Result<()> {
+    let ready = |pod: &Pod| {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.into_iter().any(|one| one.type_ == "Ready" && one.status == "True")
+    };
+    until("the backend is ready again", SOON, async || {
+        Ok(lab.pods_with("app=backend").await?.iter().any(ready).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn suspend_stops_the_kills_and_ends_the_run() {
+    lab("suspend", &[], async |lab| -> Result<()> {
+        in_the_middle(lab).await?;
+        let changed = lab
+            .kubectl(&["patch", "chaosexp", "long", "--type=merge", "-p", r#"{"spec":{"timeout":"9m"}}"#], "")
+            .await?;
+        ensure!(!changed.ok && changed.err.contains("cannot change once the experiment has started"), "{changed:?}");
+        lab.kubectl(&["patch", "chaosexp", "long", "--type=merge", "-p", r#"{"spec":{"suspend":true}}"#], "")
+            .await?
+            .text()?;
+        let status = lab.status("long", SOON, |status| status.phase == Some(Phase::Completed)).await?;
+        ensure!(
+            (status.verdict, status.reason) == (Some(Verdict::Aborted), Some(Reason::Suspended)),
+            "{:?}",
+            status.message
+        );
+        ensure!(run_of(&status)?.kills.iter().all(|kill| kill.outcome != Outcome::Planned));
+        backend_is_left_alone(lab).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_experiment_and_its_namespace_can_be_deleted_in_mid_run() {
+    lab("delete", &[], async |lab| -> Result<()> {
+        in_the_middle(lab).await?;
+        lab.kubectl(&["delete", "chaosexp", "long", "--timeout=10s"], "").await?.text()?;
+        backend_is_left_alone(lab).await?;
+        in_the_middle(lab).await?;
+        let namespaces: Api<Namespace> = Api::all(lab.client.clone());
+        let uid = namespaces.get(&lab.namespace).await?.uid();
+        namespaces.delete(&lab.namespace, &DeleteParams::background()).await?;
+        until("the namespace is gone", SOON * 2, async || {
+            let left = namespaces.get_opt(&lab.namespace).await?;
+            Ok(left.is_none_or(|namespace| namespace.uid() != uid).then_some(()))
+        })
+        .await
+    })
+    .await;
+}

@@ -1,0 +1,9 @@
+//! The whole of it on a real cluster, each test in a namespace of its own: `cargo e2e`.
+
+mod check;
+mod crashes;
+mod ends;
+mod inconclusive;
+mod limits;
+mod outage;
+mod refused;

@@ -1,0 +1,63 @@
+//! What `kubectl apply` refuses, and what it says.
+
+use anyhow::{Result, ensure};
+use breakwater_e2e::{SOON, tools::kubectl, wait::until};
+
+const GOOD: &str = "
+apiVersion: chaos.breakwater.dev/v1alpha1
+kind: ChaosExperiment
+metadata: {name: refused, namespace: default}
+spec:
+  target: {selector: {matchLabels: {app: backend}}, pods: {all: {}}}
+  kill: {method: Delete, gracePeriodSeconds: 0, holdFor: 15s}
+  observe: {clients: [{name: client, selector: {matchLabels: {app: client}}, port: http, path: /status, breaker: backend}], interval: 500ms}
+  expect: {opensWithin: 30s}
+  timeout: 5m
+";
+
+/// A change to the good manifest, and words that the refusal must have: the field, and what to write instead.
+const BAD: [(&str, &str, &[&str]); 22] = [
+    ("{matchLabels: {app: backend}}", "{}", &["spec.target.selector", "at least one label", "app: backend"]),
+    ("{matchLabels: {app: backend}}", "{matchLabels: {}}", &["spec.target.selector", "at least one label"]),
+    ("{matchLabels: {app: client}}", "{}", &["spec.observe.clients[0].selector", "at least one label"]),
+    (
+        "{matchLabels: {app: backend}}",
+        "{matchExpressions: [{key: app, operator: In}]}",
+        &["spec.target.selector", "need values"],
+    ),
+    ("{matchLabels: {app: backend}}", "{matchExpressions: [{key: app, operator: Like}]}", &["operator", "NotIn"]),
+    ("pods: {all: {}}", "pods: {}", &["spec.target.pods", "exactly one of"]),
+    ("pods: {all: {}}", "pods: {all: {}, one: {}}", &["spec.target.pods", "exactly one of"]),
+    ("pods: {all: {}}", "pods: {fixed: 0}", &["spec.target.pods.fixed", "greater than or equal to 1"]),
+    (", pods: {all: {}}", "", &["spec.target.pods", "Required"]),
+    ("method: Delete", "method: Explode", &["spec.kill.method", "Delete"]),
+    ("gracePeriodSeconds: 0", "gracePeriodSeconds: -1", &["spec.kill.gracePeriodSeconds"]),
+    ("holdFor: 15s", "holdFor: 15", &["spec.kill.holdFor", "string"]),
+    ("holdFor: 15s", "holdFor: soon", &["spec.kill.holdFor", "such as 500ms, 15s or 1m30s"]),
+    ("holdFor: 15s", "holdFor: -15s", &["spec.kill.holdFor", "such as"]),
+    ("holdFor: 15s", "holdFor: 2h", &["spec.kill.holdFor", "between 1s and 1h"]),
+    ("interval: 500ms", "interval: 1ms", &["spec.observe.interval", "between 100ms and 10s"]),
+    ("port: http", "port: 0", &["spec.observe.clients[0].port", "between 1 and 65535"]),
+    ("path: /status", "path: http://elsewhere/", &["spec.observe.clients[0].path", "must begin with /"]),
+    ("  kill: {method: Delete, gracePeriodSeconds: 0, holdFor: 15s}\n", "", &["staysClosed: true", "holdFor: 15s"]),
+    ("{opensWithin: 30s}", "{sequence: [Closed, HalfOpen, Closed]}", &["spec.expect", "staysClosed: true"]),
+    ("timeout: 5m", "timeout: 30s", &["spec", "timeout must be longer"]),
+    ("timeout: 5m", "retries: 5", &["unknown field", "retries"]),
+];
+
+#[tokio::test]
+async fn bad_manifests_are_refused_with_what_to_write_instead() -> Result<()> {
+    // The laboratories of the other tests, or this, install the definition.
+    breakwater_e2e::install_crd().await?;
+    let dry = ["apply", "--dry-run=server", "-f", "-"];
+    until("the good manifest is taken", SOON, async || Ok(kubectl(&dry, GOOD).await?.text().map(Some)?)).await?;
+    for (from, to, words) in BAD {
+        ensure!(GOOD.contains(from), "{from:?} is not in the manifest");
+        let printed = kubectl(&dry, &GOOD.replacen(from, to, 1)).await?;
+        ensure!(!printed.ok, "{to:?} was taken");
+        for word in words {
+            ensure!(printed.err.contains(word), "{to:?} is refused without {word:?}:\n{}", printed.err);
+        }
+    }
+    Ok(())
+}
