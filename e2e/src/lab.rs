@@ -44,7 +44,7 @@ pub async fn lab(name: &str, values: &[&str], test: impl AsyncFnOnce(&Lab) -> Re
     if !matches!(outcome, Ok(Ok(()))) {
         dump::dump(&lab.namespace).await;
     }
-    if std::env::var_os("E2E_KEEP").is_none() {
+    if std::env::var_os("BREAKWATER_E2E_KEEP").is_none() {
         lab.remove().await;
     }
     match outcome {

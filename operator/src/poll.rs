@@ -214,7 +214,17 @@ pub fn understand(report: StatusReport, breaker: &str, middle: Timestamp) -> Res
     let calls = found.calls.permitted.saturating_add(found.calls.not_permitted);
     let last_seq = found.transitions.last_seq;
     let next = Cursor { epoch: report.instance.epoch, seq: last_seq };
-    Ok((Report { epoch: report.instance.epoch, state: found.state, last_seq, calls, transitions }, next))
+    Ok((
+        Report {
+            epoch: report.instance.epoch,
+            state: found.state,
+            failures: found.consecutive_failures,
+            last_seq,
+            calls,
+            transitions,
+        },
+        next,
+    ))
 }
 
 /// Where a pod's status endpoint is.

@@ -62,6 +62,8 @@ pub struct Report {
     pub epoch: Uuid,
     /// The breaker's state.
     pub state: State,
+    /// Failures in a row up to now.
+    pub failures: u64,
     /// Sequence number of its newest transition.
     pub last_seq: u64,
     /// Calls let through or refused since the process's start.

@@ -87,7 +87,7 @@ async fn normal_operation_passes_and_kills_nothing() {
                 .is_some_and(|breaker| breaker.transitions.last_seq == 1)
         );
         let log = lab.log(&run.clients[0].pod).await?;
-        ensure!(log.contains("Success: {") && !log.contains("Backend failed"), "{log}");
+        ensure!(log.contains("Success: {") && !log.contains("Circuit Breaker OPEN"), "{log}");
         Ok(())
     })
     .await;

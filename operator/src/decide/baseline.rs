@@ -1,4 +1,4 @@
-//! The steady state that a run begins from: targets ready, every replica heard, every breaker closed.
+//! The steady state that a run begins from: targets ready, every replica heard, every breaker closed and not about to open.
 
 use std::time::Duration;
 
@@ -90,6 +90,13 @@ fn closed(client: &Client, view: &ReplicaView, now: Timestamp) -> Result<Replica
     };
     if report.state != State::Closed {
         let message = format!("breaker {} of {} is {}, not Closed", client.breaker, view.pod, report.state);
+        return Err(Missing::new(Reason::BaselineNotClosed, message));
+    }
+    if report.failures > 0 {
+        let message = format!(
+            "breaker {} of {} is Closed, but its last attempts failed ({})",
+            client.breaker, view.pod, report.failures
+        );
         return Err(Missing::new(Reason::BaselineNotClosed, message));
     }
     Ok(replica(client, view, report))

@@ -94,6 +94,20 @@ fn an_open_breaker_is_no_baseline_and_is_waited_for() {
 }
 
 #[test]
+fn a_breaker_on_its_way_to_open_is_no_baseline() {
+    let mut sim = Sim::new(&manifest("{all: {}}", "", "{staysClosed: true}"), 1, 1);
+    let failures = |sim: &Sim| sim.clients[0].breaker.machine().consecutive_failures();
+    sim.experiment.spec.suspend = true;
+    (sim.replicas, sim.start_up) = (0, Duration::ZERO);
+    sim.pods.clear();
+    sim.until(LIMIT, |sim| failures(sim) == 2);
+    sim.experiment.spec.suspend = false;
+    sim.replicas = 1;
+    sim.until(LIMIT, |sim| sim.status().reason == Some(Reason::BaselineNotClosed));
+    assert_eq!(verdict(&mut sim), (Verdict::Passed, Reason::AsExpected));
+}
+
+#[test]
 fn normal_operation_passes_without_a_kill() {
     let mut sim = Sim::new(&manifest("{all: {}}", "", "{staysClosed: true}"), 2, 2);
     assert_eq!(verdict(&mut sim), (Verdict::Passed, Reason::AsExpected));
