@@ -46,13 +46,19 @@ mod tests {
 
     #[test]
     fn the_table_names_what_failed() {
-        let mut steps = Steps::default();
-        steps.run("format", || Ok(())).unwrap();
-        let error = steps.run("lint", || -> Result<()> { anyhow::bail!("two warnings") }).unwrap_err();
-        assert_eq!(format!("{error:#}"), "lint: two warnings");
+        let step =
+            |name: &str, millis, passed| Step { name: name.to_owned(), time: Duration::from_millis(millis), passed };
+        let steps = Steps(vec![step("format", 1_500, true), step("lint", 75_000, false)]);
         assert_eq!(
             steps.table(),
-            "  format         0.0 s  ok\n  lint           0.0 s  FAILED\n  all            0.0 s  FAILED\n"
+            "  format         1.5 s  ok\n  lint      1 min 15 s  FAILED\n  all       1 min 16 s  FAILED\n"
         );
+    }
+    #[test]
+    fn a_step_that_failed_is_named_and_noted() {
+        let mut steps = Steps::default();
+        let error = steps.run("lint", || -> Result<()> { anyhow::bail!("two warnings") }).unwrap_err();
+        assert_eq!(format!("{error:#}"), "lint: two warnings");
+        assert!(!steps.0[0].passed);
     }
 }

@@ -22,13 +22,13 @@ pub enum Choice {
 
 /// What it comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Which {
     Local,
     Kind,
     Current,
 }
 
-impl Kind {
+impl Which {
     pub fn name(self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -51,7 +51,7 @@ struct Machine {
 }
 
 /// Chooses and says what and why.
-pub fn choose(choice: Choice) -> Result<Kind> {
+pub fn choose(choice: Choice) -> Result<Which> {
     let machine = Machine {
         linux: cfg!(target_os = "linux"),
         root: nix::unistd::Uid::effective().is_root(),
@@ -63,24 +63,24 @@ pub fn choose(choice: Choice) -> Result<Kind> {
     Ok(kind)
 }
 
-fn decide(choice: Choice, machine: &Machine) -> Result<(Kind, &'static str)> {
+fn decide(choice: Choice, machine: &Machine) -> Result<(Which, &'static str)> {
     let asked = "as asked for";
     match choice {
-        Choice::Current => Ok((Kind::Current, asked)),
+        Choice::Current => Ok((Which::Current, asked)),
         Choice::Local if !machine.linux => {
             bail!("the local cluster needs Linux: use `--cluster kind`, or a Linux machine")
         }
         Choice::Local if !machine.root => {
             bail!("the local cluster needs root, to make namespaces: run this as root, or use `--cluster kind`")
         }
-        Choice::Local => Ok((Kind::Local, asked)),
+        Choice::Local => Ok((Which::Local, asked)),
         Choice::Kind if !machine.kind => bail!("`kind` is not on PATH: install it from https://kind.sigs.k8s.io"),
         Choice::Kind if !machine.engine => bail!("no container engine answers: start Docker or Podman"),
-        Choice::Kind => Ok((Kind::Kind, asked)),
+        Choice::Kind => Ok((Which::Kind, asked)),
         Choice::Auto if machine.linux && machine.root => {
-            Ok((Kind::Local, "Linux and root: it can run on this machine"))
+            Ok((Which::Local, "Linux and root: it can run on this machine"))
         }
-        Choice::Auto if machine.kind && machine.engine => Ok((Kind::Kind, "kind and a container engine are there")),
+        Choice::Auto if machine.kind && machine.engine => Ok((Which::Kind, "kind and a container engine are there")),
         Choice::Auto => bail!(
             "no cluster can run here: be root on Linux, or install kind with Docker or Podman, \
              or name a cluster of your own by `--cluster current`"
@@ -92,17 +92,17 @@ fn decide(choice: Choice, machine: &Machine) -> Result<(Kind, &'static str)> {
 mod tests {
     use super::*;
 
-    fn chosen(choice: Choice, [linux, root, kind, engine]: [bool; 4]) -> Option<Kind> {
+    fn chosen(choice: Choice, [linux, root, kind, engine]: [bool; 4]) -> Option<Which> {
         decide(choice, &Machine { linux, root, kind, engine }).ok().map(|(kind, _)| kind)
     }
 
     #[test]
     fn auto_prefers_local_and_falls_back_to_kind() {
         for (machine, kind) in [
-            ([true, true, true, true], Some(Kind::Local)),
-            ([true, true, false, false], Some(Kind::Local)),
-            ([true, false, true, true], Some(Kind::Kind)),
-            ([false, true, true, true], Some(Kind::Kind)),
+            ([true, true, true, true], Some(Which::Local)),
+            ([true, true, false, false], Some(Which::Local)),
+            ([true, false, true, true], Some(Which::Kind)),
+            ([false, true, true, true], Some(Which::Kind)),
             ([true, false, true, false], None),
             ([true, false, false, true], None),
         ] {
@@ -114,7 +114,7 @@ mod tests {
     fn auto_never_takes_the_current_context() {
         for bits in 0..16_u8 {
             let machine = [0, 1, 2, 3].map(|bit| bits & (1 << bit) != 0);
-            assert_ne!(chosen(Choice::Auto, machine), Some(Kind::Current), "{machine:?}");
+            assert_ne!(chosen(Choice::Auto, machine), Some(Which::Current), "{machine:?}");
         }
     }
 
@@ -124,14 +124,14 @@ mod tests {
         assert_eq!(chosen(Choice::Local, [false, true, true, true]), None);
         assert_eq!(chosen(Choice::Kind, [true, true, false, true]), None);
         assert_eq!(chosen(Choice::Kind, [true, true, true, false]), None);
-        assert_eq!(chosen(Choice::Kind, [false, false, true, true]), Some(Kind::Kind));
-        assert_eq!(chosen(Choice::Current, [false; 4]), Some(Kind::Current));
+        assert_eq!(chosen(Choice::Kind, [false, false, true, true]), Some(Which::Kind));
+        assert_eq!(chosen(Choice::Current, [false; 4]), Some(Which::Current));
     }
 
     #[test]
     fn names_come_back() {
-        for kind in [Kind::Local, Kind::Kind, Kind::Current] {
-            assert_eq!(Kind::parse(kind.name()), Some(kind));
+        for kind in [Which::Local, Which::Kind, Which::Current] {
+            assert_eq!(Which::parse(kind.name()), Some(kind));
         }
     }
 }

@@ -67,6 +67,7 @@ pub fn up(workspace: &Workspace) -> Result<()> {
         clean::clean()?;
         verb = "started anew";
     }
+    ensure!(!clean::other_kubelet(), "another kubelet runs on this machine: use its cluster, by `--cluster current`");
     cgroup::create()?;
     fs::create_dir_all(STATE)?;
     fs::set_permissions(STATE, fs::Permissions::from_mode(0o700))?;

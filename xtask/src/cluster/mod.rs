@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 pub use choose::Choice;
-use choose::Kind;
+use choose::Which;
 pub use local::traces::Traces;
 
 use crate::command;
@@ -96,21 +96,21 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// A cluster that answers.
 pub struct Cluster<'a> {
     workspace: &'a Workspace,
-    kind: Kind,
+    kind: Which,
 }
 
 impl<'a> Cluster<'a> {
     /// Starts the chosen cluster, or makes sure that it runs.
     pub fn up(workspace: &'a Workspace, choice: Choice) -> Result<Self> {
         let kind = choose::choose(choice)?;
-        let before = fs::read_to_string(kind_file(workspace)).ok().and_then(|text| Kind::parse(&text));
-        if before == Some(Kind::Local) && kind != Kind::Local && local::is_there() {
+        let before = fs::read_to_string(kind_file(workspace)).ok().and_then(|text| Which::parse(&text));
+        if before == Some(Which::Local) && kind != Which::Local && local::is_there() {
             bail!("the local cluster is up: `cargo cluster down` first, then choose another");
         }
         match kind {
-            Kind::Local => local::up(workspace)?,
-            Kind::Kind => kind::up(workspace)?,
-            Kind::Current => current::up(workspace)?,
+            Which::Local => local::up(workspace)?,
+            Which::Kind => kind::up(workspace)?,
+            Which::Current => current::up(workspace)?,
         }
         fs::write(kind_file(workspace), kind.name())?;
         Ok(Self { workspace, kind })
@@ -126,17 +126,17 @@ impl<'a> Cluster<'a> {
         let name = fs::read_to_string(kind_file(workspace))
             .ok()
             .context("there is no cluster yet: `cargo cluster up` starts one")?;
-        let kind = Kind::parse(&name).with_context(|| format!("{} is damaged", kind_file(workspace).display()))?;
+        let kind = Which::parse(&name).with_context(|| format!("{} is damaged", kind_file(workspace).display()))?;
         Ok(Self { workspace, kind })
     }
 
     /// Stops what `up` started.
     pub fn down(workspace: &'a Workspace) -> Result<()> {
-        let kind = Self::chosen(workspace).map_or(Kind::Local, |cluster| cluster.kind);
+        let kind = Self::chosen(workspace).map_or(Which::Local, |cluster| cluster.kind);
         match kind {
-            Kind::Local => local::down()?,
-            Kind::Kind => kind::down()?,
-            Kind::Current => println!("This cluster was not started here and is left alone."),
+            Which::Local => local::down()?,
+            Which::Kind => kind::down()?,
+            Which::Current => println!("This cluster was not started here and is left alone."),
         }
         for file in [kind_file(workspace), workspace.kubeconfig()] {
             remove(&file)?;
@@ -149,7 +149,7 @@ impl<'a> Cluster<'a> {
             println!("No cluster: `cargo cluster up` starts one.");
             return Ok(ExitCode::FAILURE);
         };
-        if cluster.kind == Kind::Local && !local::status()? {
+        if cluster.kind == Which::Local && !local::status()? {
             return Ok(ExitCode::FAILURE);
         }
         println!("kubeconfig: {}", cluster.kubeconfig().display());
@@ -162,10 +162,12 @@ impl<'a> Cluster<'a> {
     pub fn load(&self, images: &[Packed]) -> Result<()> {
         for Packed { name, digest, file } in images {
             match self.kind {
-                Kind::Local if local::images::import(self.workspace, name, digest, file)? => println!("{name}: loaded"),
-                Kind::Local => println!("{name}: there already"),
-                Kind::Kind => kind::load(file)?,
-                Kind::Current => println!(
+                Which::Local if local::images::import(self.workspace, name, digest, file)? => {
+                    println!("{name}: loaded")
+                }
+                Which::Local => println!("{name}: there already"),
+                Which::Kind => kind::load(file)?,
+                Which::Current => println!(
                     "{name}: the nodes of the current context must be able to pull it. Push it to a registry of theirs \
                      ({} is an OCI archive, or use the Dockerfile) and name that in the chart's values.",
                     file.display()

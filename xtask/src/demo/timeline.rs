@@ -20,7 +20,7 @@ pub fn draw(status: &ChaosExperimentStatus) -> String {
     for replica in &run.clients {
         lane(&mut picture, &format!("breaker {}", replica.client), &breaker_lane(&axis, replica));
     }
-    let legend = "x kill   = targets ready   _ closed   # open   ~ half-open";
+    let legend = "✕ kill   ━ targets ready   ▁ closed   █ open   ▒ half-open";
     lane(&mut picture, "", legend);
     picture.push('\n');
     for (_, line) in events(&axis, run) {
@@ -49,7 +49,7 @@ impl Axis {
         // A little of the calm before it, so that the fall is seen.
         let margin = (Duration::between(first, end).as_std().as_millis() as u64 / 16).max(500);
         let from = Timestamp::from_millisecond(first.as_millisecond().saturating_sub_unsigned(margin)).ok()?;
-        Some(Self { zero, from, millis: Duration::between(from, end).as_std().as_millis().max(1) as u64 })
+        Some(Self { zero, from, millis: Duration::between(from, end).as_std().as_millis().max(1000) as u64 })
     }
 
     fn column(&self, moment: Timestamp) -> usize {
@@ -98,13 +98,13 @@ fn took_effect(kill: &KillRecord) -> bool {
 fn kills_lane(axis: &Axis, run: &Run) -> String {
     let mut line = [' '; WIDTH];
     for moment in run.kills.iter().filter(|kill| took_effect(kill)).filter_map(|kill| kill.sent_at) {
-        line[axis.column(moment)] = 'x';
+        line[axis.column(moment)] = '✕';
     }
     line.iter().collect::<String>().trim_end().to_owned()
 }
 
 fn targets_lane(axis: &Axis, run: &Run) -> String {
-    let mut line = ['='; WIDTH];
+    let mut line = ['━'; WIDTH];
     if let Some(lost) = run.targets_lost_at {
         let back = run.targets_ready_at.map_or(WIDTH, |back| axis.column(back));
         line[axis.column(lost)..back.max(axis.column(lost))].fill(' ');
@@ -132,9 +132,9 @@ fn breaker_lane(axis: &Axis, replica: &Replica) -> String {
 
 fn mark(state: State) -> char {
     match state {
-        State::Closed => '_',
-        State::Open => '#',
-        State::HalfOpen => '~',
+        State::Closed => '▁',
+        State::Open => '█',
+        State::HalfOpen => '▒',
     }
 }
 
@@ -214,18 +214,79 @@ mod tests {
                 transition(4, "HalfOpen", "Closed", 28.005),
             ])],
         }));
-        let expected = "\
-                   \u{20}  0s        5s        10s         15s         20s
-                   \u{20}---+---------+---------+-----------+-----------+-----------------
-\u{20} kills               x    x
-\u{20} targets          ===                                  ================
-\u{20} breaker client   __________________ ... ";
-        let drawn = draw(&status);
-        let lines: Vec<&str> = drawn.lines().collect();
-        assert!(lines[0].trim_start().starts_with("0s"), "{drawn}");
-        let _ = expected;
-        let lane = |name: &str| lines.iter().find(|line| line.trim_start().starts_with(name)).unwrap()[19..].to_owned();
-        assert_eq!(lane("kills"), "   x    x", "{drawn}");
-        println!("{drawn}");
+        let expected = [
+            "                      0s           5s          10s          15s         20s",
+            "                   ---+------------+-----------+------------+-----------+----------",
+            "  kills               ✕    ✕",
+            "  targets          ━━━                                        ━━━━━━━━━━━━━━━━━━━━━",
+            "  breaker client   ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█████████████████████████▒▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁",
+            "                   ✕ kill   ━ targets ready   ▁ closed   █ open   ▒ half-open",
+            "",
+            "     +0.000s  kill        backend-1 (uid u-backend-1)",
+            "     +0.000s  targets     none ready",
+            "     +2.000s  kill        backend-2 (uid u-backend-2)",
+            "     +8.000s  client      Closed -> Open           no. 2, because",
+            "    +15.000s  hold        ends",
+            "    +16.000s  targets     ready again",
+            "    +18.000s  client      Open -> HalfOpen         no. 3, because",
+            "    +18.005s  client      HalfOpen -> Closed       no. 4, because",
+            "    +24.000s  verdict     given",
+        ];
+        assert_eq!(draw(&status).lines().collect::<Vec<_>>(), expected, "\n{}", draw(&status));
+    }
+
+    #[test]
+    fn lanes_show_what_was_so() {
+        let kills =
+            |count: u32| (0..count).map(|n| kill(&format!("b{n}"), 10.0 + f64::from(n), "Deleted")).collect::<Vec<_>>();
+        let opened = client(&[transition(2, "Closed", "Open", 12.0)]);
+        for (case, run, contained, not_contained) in [
+            (
+                "a kill that failed is none",
+                serde_json::json!({"firstKillAt": at(10.0), "kills": [kill("b", 10.0, "Failed")]}),
+                "targets",
+                "kill        b",
+            ),
+            (
+                "four kills are listed",
+                serde_json::json!({"firstKillAt": at(10.0), "kills": kills(4)}),
+                "kill        b2",
+                "in its place",
+            ),
+            (
+                "five kills are counted",
+                serde_json::json!({"firstKillAt": at(10.0), "kills": kills(5)}),
+                "3 pods that came in its place",
+                "b2",
+            ),
+            (
+                "targets that are not back",
+                serde_json::json!({"firstKillAt": at(10.0), "targetsLostAt": at(10.0), "kills": kills(5)}),
+                "none ready",
+                "ready again",
+            ),
+            (
+                "a breaker that stays open",
+                serde_json::json!({"firstKillAt": at(10.0), "kills": kills(1), "clients": [opened]}),
+                "█",
+                "HalfOpen ->",
+            ),
+            (
+                "a breaker that never moved",
+                serde_json::json!({"firstKillAt": at(10.0), "kills": kills(1), "clients": [client(&[])]}),
+                "▁▁▁",
+                "██",
+            ),
+        ] {
+            let drawn = draw(&status(run));
+            assert!(drawn.contains(contained), "{case}:\n{drawn}");
+            assert!(!drawn.contains(not_contained), "{case}:\n{drawn}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_nothing() {
+        assert_eq!(draw(&ChaosExperimentStatus::default()), "Nothing has happened yet.\n");
+        assert_eq!(draw(&status(serde_json::json!({}))), "Nothing was killed, and no breaker moved.\n");
     }
 }

@@ -1,6 +1,7 @@
 //! Takes the cluster away, whatever state it is in, and looks whether all of it is gone.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ const GRACE: Duration = Duration::from_secs(5);
 const SHIM_SOCKETS: &str = "/run/containerd/s";
 /// The kubelet puts a link to every container's log here.
 const LOG_LINKS: &str = "/var/log/containers";
-/// The CNI library remembers here what it did, by the network's name.
+/// The CNI library remembers here what it did, for the loopback under the names of sandboxes.
 const CNI_RESULTS: &str = "/var/lib/cni/results";
+/// The kubelet listens here, whatever folder it is given.
+const KUBELET_SOCKET: &str = "/var/lib/kubelet/device-plugins/kubelet.sock";
 /// Folders that are removed when they are empty, innermost first: the programs make them outside of the state.
 const EMPTIED: [&str; 8] = [
     SHIM_SOCKETS,
@@ -41,6 +44,9 @@ pub fn clean() -> Result<()> {
     processes::stop(GRACE, |process| process.name == "kube-apiserver")?;
     processes::stop(GRACE, |_| true)?;
     unmount_all()?;
+    if !other_kubelet() {
+        super::super::remove(Path::new(KUBELET_SOCKET))?;
+    }
     sockets.iter().chain(&log_links()).chain(&cni_results()).try_for_each(|file| super::super::remove(file))?;
     cgroup::remove()?;
     match fs::remove_dir_all(STATE) {
@@ -124,8 +130,13 @@ fn log_links() -> Vec<PathBuf> {
 }
 
 fn cni_results() -> Vec<PathBuf> {
-    let ours = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("breakwater-"));
+    let ours = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains(STATE));
     entries(Path::new(CNI_RESULTS)).into_iter().filter(ours).collect()
+}
+
+/// Whether a kubelet runs on this machine that is not the cluster's: it would lose its device plugins to ours.
+pub fn other_kubelet() -> bool {
+    UnixStream::connect(KUBELET_SOCKET).is_ok()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
