@@ -6,6 +6,7 @@
 pub mod app;
 pub mod attempt;
 pub mod caller;
+pub mod check;
 pub mod clock;
 pub mod duration;
 pub mod http;

@@ -3,16 +3,20 @@
 use std::process::ExitCode;
 
 use breakwater_client::{
-    log,
+    check, log,
     service::{run, termination},
-    settings::Settings,
+    settings::{CommandLine, Settings, Task},
 };
+use reqwest::Url;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let settings = Settings::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let CommandLine { settings, task } = CommandLine::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let Some(Task::Check { urls }) = task {
+        return check_all(urls).await;
+    }
     if let Err(said) = log::start(settings.log_format) {
         eprintln!("error: {said}");
         return ExitCode::from(2);
@@ -24,6 +28,20 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn check_all(urls: Vec<Url>) -> ExitCode {
+    let mut outcome = ExitCode::SUCCESS;
+    for url in urls {
+        match check::check(url.clone()).await {
+            Ok(()) => println!("{url}: ok"),
+            Err(said) => {
+                eprintln!("{url}: {said}");
+                outcome = ExitCode::FAILURE;
+            }
+        }
+    }
+    outcome
 }
 
 #[allow(clippy::disallowed_methods, reason = "the edge: here the process gets its identity")]

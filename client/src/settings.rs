@@ -8,7 +8,7 @@ use std::{
 };
 
 use breakwater_breaker::Unit;
-use clap::{CommandFactory, Parser, error::ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use reqwest::Url;
 
 use crate::{caller::Plan, duration, log::LogFormat};
@@ -17,7 +17,29 @@ use crate::{caller::Plan, duration, log::LogFormat};
 ///
 /// Durations are written like 500ms, 3s or 1m30s.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "breakwater-client", version)]
+#[command(name = "breakwater-client", version, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    /// How the service is set.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Something else than the service.
+    #[command(subcommand)]
+    pub task: Option<Task>,
+}
+
+/// What the program does besides its service.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Task {
+    /// Asks each URL once, by GET, and fails unless all answer with success: for probes and `helm test`
+    Check {
+        /// What is asked
+        #[arg(required = true, value_parser = http_url)]
+        urls: Vec<Url>,
+    },
+}
+
+/// How the service is set.
+#[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// What is called, by GET
     #[arg(long, env = "CLIENT_BACKEND_URL", default_value = "http://backend:5000/data", value_parser = http_url)]
@@ -72,19 +94,21 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
-impl Settings {
+impl CommandLine {
     /// Reads a command line, the program's name first.
     ///
     /// # Errors
     /// What clap says of it; its exit code is 2.
     pub fn read(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
-        let settings = Self::try_parse_from(args)?;
-        match settings.contradiction() {
-            None => Ok(settings),
+        let read = Self::try_parse_from(args)?;
+        match read.settings.contradiction() {
+            None => Ok(read),
             Some(said) => Err(Self::command().error(ErrorKind::ValueValidation, said)),
         }
     }
+}
 
+impl Settings {
     /// What each setting allows by itself, but not together with another.
     fn contradiction(&self) -> Option<String> {
         let Self { attempts, failure_threshold, attempt_timeout, retry_base, retry_cap, .. } = self;
@@ -148,7 +172,8 @@ mod tests {
     use super::*;
 
     fn read(args: &str) -> Result<Settings, clap::Error> {
-        Settings::read(std::iter::once("breakwater-client").chain(args.split_whitespace()))
+        let words = std::iter::once("breakwater-client").chain(args.split_whitespace());
+        CommandLine::read(words).map(|read| read.settings)
     }
 
     #[test]

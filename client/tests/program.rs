@@ -30,13 +30,13 @@ impl Program {
         Self { child, log }
     }
 
-    /// Reads the log up to a line with `text`; gives all on the way.
+    /// Reads the log up to a line with `text`; gives all on the way. At a line each 50 ms, 400 are twenty seconds.
     fn until(&mut self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
             match self.log.recv_timeout(PATIENCE) {
-                Ok(line) => lines.push(line),
-                Err(error) => panic!("no {text:?} ({error}) in {lines:#?}"),
+                Ok(line) if lines.len() < 400 => lines.push(line),
+                said => panic!("no {text:?} ({said:?}) in {lines:#?}"),
             }
             if lines.last().unwrap().contains(text) {
                 return lines;
@@ -113,11 +113,31 @@ fn a_wrong_setting_is_refused_with_a_sentence() {
         (["--interval", "3"], "write a duration with its unit"),
         (["--backend-url", "here"], "write it like http://backend:5000/data"),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_breakwater-client")).args(args).output().unwrap();
+        // A program that takes the setting after all ends as well: that address is nobody's.
+        let elsewhere = ["--listen", "192.0.2.1:1"];
+        let output = Command::new(env!("CARGO_BIN_EXE_breakwater-client")).args(args).args(elsewhere).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(said), "{stderr}");
     }
     let output = Command::new(env!("CARGO_BIN_EXE_breakwater-client")).env("CLIENT_OPEN_FOR", "soon").output().unwrap();
     assert_eq!(output.status.code(), Some(2), "the environment is checked like flags");
+}
+
+#[tokio::test]
+async fn check_asks_each_url_and_says_which_one_failed() {
+    let backend = TestBackend::start();
+    let check = |urls: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_breakwater-client")).arg("check").args(urls).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let good = backend.url();
+    assert_eq!(check(&[&good]), (Some(0), format!("{good}: ok\n"), String::new()));
+    let (code, out, err) = check(&["http://127.0.0.1:1/", &good]);
+    assert_eq!((code, out), (Some(1), format!("{good}: ok\n")), "one that failed does not hide the others");
+    assert!(err.starts_with("http://127.0.0.1:1/: connect"), "{err}");
+    backend.answer(500);
+    let (code, _, err) = check(&[&good]);
+    assert_eq!((code, err), (Some(1), format!("{good}: status 500\n")));
+    assert_eq!(check(&[]).0, Some(2));
 }

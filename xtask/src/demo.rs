@@ -76,6 +76,8 @@ fn install(cluster: &Cluster<'_>, workspace: &Workspace, images: &[Packed]) -> R
     let mut helm = cluster.tool("helm");
     helm.args(["upgrade", "--install", "breakwater"]).arg(workspace.root.join("charts/breakwater"));
     helm.args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout=3m"]);
+    // The definition may be there already, by another hand, such as the end-to-end tests.
+    helm.arg("--take-ownership").arg("--hide-notes");
     helm.arg("--set").arg(format!("demo.namespace={DEMO_NAMESPACE}"));
     // The tag stays the same from build to build: pods are replaced when the digest that they are told of changes.
     for (values, Packed { digest, .. }) in ["operator", "demo.backend", "demo.client"].into_iter().zip(images) {

@@ -22,7 +22,7 @@ use breakwater_breaker::{
     Cursor, State as BreakerState, Transition,
     wire::{BreakerReport, StatusReport},
 };
-use breakwater_client::{service, settings::Settings};
+use breakwater_client::{service, settings::CommandLine};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
@@ -131,7 +131,7 @@ impl TestClient {
     /// Starts it with what is on its command line.
     pub async fn start(backend: &str, args: &str) -> Self {
         let command = format!("breakwater-client --backend-url {backend} {args}");
-        let settings = Settings::read(command.split_whitespace()).unwrap();
+        let settings = CommandLine::read(command.split_whitespace()).unwrap().settings;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let epoch = Uuid::from_u128(7);

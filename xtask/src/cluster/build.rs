@@ -228,8 +228,9 @@ fn kubectl_fits((major, minor): (u32, u32)) -> bool {
     major == 1 && minor.abs_diff(MINOR) <= 1
 }
 
+/// `--take-ownership` came with Helm 3.17.
 fn helm_fits(version: (u32, u32)) -> bool {
-    version >= (3, 8)
+    version >= (3, 17)
 }
 
 /// The first two numbers of a version: `v1.37.2`, `go1.26.8`.
@@ -262,7 +263,7 @@ mod tests {
         for (minor, fits) in [(32, false), (35, false), (36, true), (37, true), (38, true), (39, false)] {
             assert_eq!(kubectl_fits((1, minor)), fits, "1.{minor}");
         }
-        for (version, fits) in [((3, 7), false), ((3, 8), true), ((4, 0), true), ((2, 17), false)] {
+        for (version, fits) in [((3, 16), false), ((3, 17), true), ((4, 0), true), ((2, 17), false)] {
             assert_eq!(helm_fits(version), fits, "{version:?}");
         }
     }
