@@ -90,6 +90,13 @@ fn install(cluster: &Cluster<'_>, workspace: &Workspace, images: &[Packed]) -> R
     })
 }
 
+/// Takes the demo away, if it is there: its operator would run the experiments of every namespace.
+pub fn remove(cluster: &Cluster<'_>) -> Result<()> {
+    let mut helm = cluster.tool("helm");
+    helm.args(["uninstall", "breakwater", "--namespace", OPERATOR_NAMESPACE, "--ignore-not-found", "--wait"]);
+    command::run(&mut helm)
+}
+
 /// Helm refuses to touch a release whose installation was interrupted: it is removed.
 fn give_up_what_was_cut_off(cluster: &Cluster<'_>) -> Result<()> {
     let helm = |arguments: &[&str]| -> Command {

@@ -5,9 +5,8 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::cluster::{Choice, Cluster};
-use crate::command;
-use crate::images;
 use crate::workspace::{Workspace, cargo};
+use crate::{command, demo, images};
 
 /// Arguments of `cargo e2e`.
 #[derive(clap::Args)]
@@ -30,6 +29,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let cluster = Cluster::up(&workspace, args.cluster)?;
     cluster.load(&images::build(&workspace)?)?;
+    demo::remove(&cluster)?;
     let status = tests(&workspace, &cluster, args).status()?;
     println!("\nThe cluster is still up: cargo cluster down");
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -38,6 +38,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// All tests, as `cargo check-all` runs them.
 pub fn run_all(workspace: &Workspace, cluster: &Cluster<'_>) -> Result<()> {
     let args = Args { filter: None, keep: false, cluster: Choice::Auto, threads: 4 };
+    demo::remove(cluster)?;
     command::run(&mut tests(workspace, cluster, &args))
 }
 

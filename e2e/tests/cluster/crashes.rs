@@ -39,3 +39,27 @@ async fn a_new_operator_goes_on_with_the_run() {
     })
     .await;
 }
+
+/// The status is the lock: two operators on one experiment kill no pod twice and record nothing twice.
+#[tokio::test]
+async fn two_operators_do_the_work_of_one() {
+    lab("two", &[], async |lab| -> Result<()> {
+        let label = "app.kubernetes.io/component=operator";
+        lab.kubectl(&["scale", "deployment", "-l", label, "--replicas=2"], "").await?.text()?;
+        lab.kubectl(
+            &["wait", "deployment", "-l", label, "--for=jsonpath={.status.readyReplicas}=2", "--timeout=60s"],
+            "",
+        )
+        .await?
+        .text()?;
+        lab.apply_example("backend-outage").await?;
+        let status = lab.complete("backend-outage").await?;
+        ensure!(status.verdict == Some(Verdict::Passed), "{:?}", status.message);
+        let deleted = run_of(&status)?.killed;
+        ensure!(deleted > 3, "{deleted} kills");
+        check::kills_are_told(lab, &status).await?;
+        check::opened_and_closed(&status)?;
+        check::transitions_are_the_clients_own(lab, &status).await
+    })
+    .await;
+}

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use breakwater_crds::{Reason, Verdict};
-use breakwater_e2e::{SOON, lab, run_of, wait::until};
+use breakwater_e2e::{SOON, lab, run_of, tools::helm, wait::until};
 use kube::ResourceExt;
 
 use crate::check;
@@ -10,6 +10,8 @@ use crate::check;
 #[tokio::test]
 async fn backend_outage_passes() {
     lab("outage", &[], async |lab| {
+        let tested = helm(&["test", "breakwater", "--namespace", &lab.namespace]).await?;
+        ensure!(tested.ok, "helm test: {tested:?}");
         let before = lab.uids("app=backend").await?;
         let others = (lab.uids("app=client").await?, lab.uids("app.kubernetes.io/component=operator").await?);
         lab.apply_example("backend-outage").await?;

@@ -9,6 +9,9 @@ use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, St
 
 use crate::wait::{Stopwatch, short};
 
+/// The first set of kills is told one by one; of what is killed in its place, one line for so many.
+const KILLS_A_LINE: u64 = 10;
+
 /// Watches by `watch`, a `kubectl get --watch --output=json`, and prints news; gives the last status.
 pub fn follow(mut watch: Command) -> Result<ChaosExperimentStatus> {
     let stopwatch = Stopwatch::start();
@@ -47,9 +50,13 @@ fn news(before: &ChaosExperimentStatus, after: &ChaosExperimentStatus) -> Vec<St
     };
     let known = killed(before);
     for kill in after.run.iter().flat_map(|run| &run.kills) {
-        if kill.outcome == Outcome::Deleted && !known.contains(&kill.uid) {
+        if kill.slot == 1 && kill.outcome == Outcome::Deleted && !known.contains(&kill.uid) {
             lines.push(format!("killed {} (uid {})", kill.pod, kill.uid));
         }
+    }
+    let count = |status: &ChaosExperimentStatus| status.run.as_ref().map_or(0, |run| run.killed);
+    if count(after) / KILLS_A_LINE > count(before) / KILLS_A_LINE {
+        lines.push(format!("killed {} pods by now: what comes in their place is killed too", count(after)));
     }
     let recorded = |status: &ChaosExperimentStatus| -> HashSet<(String, String, u64)> {
         let replicas = status.run.iter().flat_map(|run| &run.clients);
@@ -83,6 +90,17 @@ mod tests {
     use super::*;
 
     const AT: &str = "2026-12-01T09:00:00Z";
+
+    #[test]
+    fn replacements_are_told_by_tens() {
+        let killed = |count: u64| {
+            let mut status = status("Killing", &[], &[]);
+            status.run.as_mut().unwrap().killed = count;
+            status
+        };
+        assert_eq!(news(&killed(8), &killed(9)), Vec::<String>::new());
+        assert_eq!(news(&killed(9), &killed(11)), ["killed 11 pods by now: what comes in their place is killed too"]);
+    }
 
     fn status(phase: &str, kills: &[(&str, &str)], transitions: &[u64]) -> ChaosExperimentStatus {
         let kill = |(pod, outcome): &(&str, &str)| -> Value {
