@@ -89,7 +89,6 @@ pub enum Verdict {
 pub enum Reason {
     // On the way
     Suspended,
-    WaitingForBaseline,
     HoldingOutage,
     WaitingForOpen,
     WaitingForClose,

@@ -75,3 +75,59 @@ fn every_field_is_explained() {
     silent(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", &mut found);
     assert_eq!(found, Vec::<String>::new());
 }
+
+/// Paths of the spec's fields as the README writes them, down to what is Kubernetes' own or an alternative.
+fn spec_fields(schema: &serde_json::Value, path: &str, into: &mut BTreeSet<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        let leaf = matches!(name.as_str(), "selector" | "pods");
+        let group = matches!(name.as_str(), "target" | "observe" | "expect");
+        if !group {
+            into.insert(path.clone());
+        }
+        if !leaf {
+            spec_fields(property, &path, into);
+            spec_fields(&property["items"], &format!("{path}[]"), into);
+        }
+    }
+}
+
+#[test]
+fn the_readme_tells_every_field_and_every_reason() {
+    let readme = read(repository("README.md"));
+    let first_cells = |prefix: &str| -> BTreeSet<String> {
+        let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        rows.map(|(cell, _)| cell.to_string()).filter(|cell| cell.starts_with(prefix)).collect()
+    };
+    let crd = serde_json::to_value(breakwater_crds::crd()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let mut fields = BTreeSet::new();
+    spec_fields(&schema["spec"], "spec", &mut fields);
+    assert_eq!(first_cells("spec."), fields);
+
+    let reasons = schema["status"]["properties"]["reason"]["enum"].as_array().unwrap();
+    for reason in reasons.iter().filter_map(|reason| reason.as_str()) {
+        assert!(readme.contains(&format!("`{reason}`")), "the README does not explain {reason}");
+    }
+    for bound in [breakwater_crds::MAX_KILLS, breakwater_crds::MAX_SPARED, breakwater_crds::MAX_REPLICAS] {
+        assert!(
+            readme.contains(&format!("more than {bound}")) || readme.contains(&format!("or {bound}")),
+            "the README does not say {bound}"
+        );
+    }
+}
+
+#[test]
+fn the_readme_shows_the_columns_that_kubectl_prints() {
+    let readme = read(repository("README.md"));
+    let crd = serde_json::to_value(breakwater_crds::crd()).unwrap();
+    let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
+    let shown: Vec<_> = columns
+        .iter()
+        .filter(|column| column["priority"].is_null())
+        .filter_map(|column| column["name"].as_str())
+        .collect();
+    let header: Vec<_> =
+        readme.lines().find(|line| line.starts_with("NAMESPACE")).unwrap().split_whitespace().skip(2).collect();
+    assert_eq!(header, shown);
+}

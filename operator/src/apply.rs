@@ -73,7 +73,7 @@ impl Hands {
         if pod.metadata.deletion_timestamp.is_some() {
             return Ok(gone("terminating already when it was looked at again"));
         }
-        if !selector(&current.spec.target.selector)?.matches(pod.labels()) {
+        if !selector(&current.spec.target.selector).is_ok_and(|selector| selector.matches(pod.labels())) {
             return Ok(failed(victim, "not sent: the selector does not match it any more".into()));
         }
         let sent_at = Timestamp::now();

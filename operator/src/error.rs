@@ -14,9 +14,6 @@ pub enum Error {
     /// The API server did not answer.
     #[error("the API server did not answer within {API_LIMIT:?}")]
     Timeout,
-    /// A selector in the spec that is none.
-    #[error("a selector in the spec cannot be used: {0}")]
-    Selector(String),
     /// Somebody else writes to the status all the time.
     #[error("the status is written to by somebody else again and again")]
     Contended,

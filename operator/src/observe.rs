@@ -71,15 +71,17 @@ impl Observer {
     /// One look: the pods listed afresh, and what the client replicas last said.
     ///
     /// # Errors
-    /// Where the API server does not answer in time, or a selector of the spec is none.
+    /// Where the API server does not answer in time.
     pub async fn look(&self, experiment: &ChaosExperiment, now: Timestamp) -> Result<World, Error> {
         let namespace = experiment.namespace().unwrap_or_default();
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
         let spec = &experiment.spec;
-        let mut selectors = vec![selector(&spec.target.selector)?];
-        for client in &spec.observe.clients {
-            selectors.push(selector(&client.selector)?);
-        }
+        let labels =
+            std::iter::once(&spec.target.selector).chain(spec.observe.clients.iter().map(|client| &client.selector));
+        let selectors: Vec<_> = match labels.map(selector).collect() {
+            Ok(selectors) => selectors,
+            Err(why) => return Ok(World { invalid: Some(why), ..World::default() }),
+        };
         let mut listed = Vec::new();
         for selector in &selectors {
             listed.push(list(&pods, selector).await?);
@@ -88,6 +90,7 @@ impl Observer {
         Ok(World {
             targets: targets.iter().map(|pod| Target::from_pod(pod, self.is_own(&namespace, pod))).collect(),
             clients: self.hear(experiment, selectors, &listed, now),
+            invalid: None,
         })
     }
 
@@ -158,11 +161,12 @@ fn is_of(replica: &Replica, client: &str, pod: &Pod) -> bool {
 /// The selector as the API server takes it.
 ///
 /// # Errors
-/// Where it is empty, or has an expression that is none: the API server refuses both, but an older schema may not have.
-pub fn selector(labels: &LabelSelector) -> Result<Selector, Error> {
-    let selector = Selector::try_from(labels.clone()).map_err(|error| Error::Selector(error.to_string()))?;
+/// In words, where it is empty or has an expression that is none: the API server refuses both, but an older schema may not
+/// have.
+pub fn selector(labels: &LabelSelector) -> Result<Selector, String> {
+    let selector = Selector::try_from(labels.clone()).map_err(|error| format!("a selector cannot be used: {error}"))?;
     if selector.selects_all() {
-        return Err(Error::Selector("it is empty".into()));
+        return Err("a selector is empty: it would mean every pod of the namespace".into());
     }
     Ok(selector)
 }

@@ -12,6 +12,8 @@ pub struct World {
     pub targets: Vec<Target>,
     /// The clients, in the order of the spec.
     pub clients: Vec<ClientView>,
+    /// Why there is nothing to look at: a selector of the spec that is none. The schema refuses most of them at apply.
+    pub invalid: Option<String>,
 }
 
 /// A pod that may be killed.

@@ -125,6 +125,10 @@ impl Step<'_> {
     }
 
     fn advance(&mut self, status: &mut ChaosExperimentStatus, mut run: Run) -> Run {
+        if let Some(why) = &self.world.invalid {
+            self.ending = Some(Ending::new(Verdict::Inconclusive, Reason::InvalidSpec, why.as_str()));
+            return run;
+        }
         self.effects.extend(record::clients(&mut run, self.world, self.now));
         record::targets(&mut run, self.world, self.now);
         if let Some(ending) = judge::interruption(self.spec, &run, self.now) {

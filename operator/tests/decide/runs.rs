@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use breakwater_breaker::State;
 use breakwater_crds::{GapReason, Outcome, Phase, Reason, Verdict};
+use breakwater_operator::{
+    decide::{Attempt, decide, outcomes},
+    world::World,
+};
 use jiff::SignedDuration;
 
 use crate::{
@@ -76,6 +80,18 @@ fn nothing_is_killed_before_a_good_baseline() {
     sim.clients[0].answers = false;
     assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::NoClients));
     assert_eq!(sim.killed, []);
+}
+
+#[test]
+fn a_spec_that_cannot_be_used_is_a_verdict_and_no_error() {
+    let sim = Sim::new(&outage("15s"), 1, 1);
+    let world = World { invalid: Some("a selector is empty".into()), ..World::default() };
+    let decision = decide(&sim.experiment, &world, sim.now);
+    assert_eq!(
+        (decision.status.verdict, decision.status.reason),
+        (Some(Verdict::Inconclusive), Some(Reason::InvalidSpec))
+    );
+    assert_eq!(decision.requeue, None);
 }
 
 #[test]
@@ -265,13 +281,8 @@ fn a_kill_that_is_refused_is_told() {
     sim.look(Fault::DeadBeforeEffects);
     let mut status = sim.status().clone();
     let uid = status.run.as_ref().unwrap().kills[0].uid.clone();
-    let refused = breakwater_operator::decide::Attempt {
-        uid,
-        sent_at: None,
-        outcome: Outcome::Failed,
-        message: Some("pods is forbidden".into()),
-    };
-    breakwater_operator::decide::outcomes(status.run.as_mut().unwrap(), &[refused]);
+    let refused = Attempt { uid, sent_at: None, outcome: Outcome::Failed, message: Some("pods is forbidden".into()) };
+    outcomes(status.run.as_mut().unwrap(), &[refused]);
     sim.experiment.status = Some(status);
     assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::KillFailed));
     assert!(sim.status().message.as_ref().unwrap().contains("forbidden"));

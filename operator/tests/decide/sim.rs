@@ -205,7 +205,8 @@ impl Sim {
             let cursor = recorded.iter().flatten().find(|replica| replica.uid == client.uid);
             client.view(cursor.map(|replica| Cursor { epoch: replica.epoch, seq: replica.seq }), now)
         });
-        World { targets, clients: vec![ClientView { name: "client".into(), replicas: replicas.collect() }] }
+        let clients = vec![ClientView { name: "client".into(), replicas: replicas.collect() }];
+        World { targets, clients, invalid: None }
     }
 
     /// One look of the operator, as the controller does it.
