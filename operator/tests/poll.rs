@@ -1,0 +1,105 @@
+//! A poller against clients that tell the truth, lie, or fail; over real sockets on loopback.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    http::{StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use breakwater_breaker::{
+    Breaker, Cursor, Now, Settings, State,
+    wire::{Instance, StatusReport},
+};
+use breakwater_operator::{
+    metrics::Metrics,
+    poll::{Endpoint, Heard, Poller, http_client},
+};
+use jiff::Timestamp;
+use tokio::{net::TcpListener, sync::mpsc};
+use uuid::Uuid;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The status of a breaker that opened, after the cursor that is asked for.
+async fn good(query: axum::extract::RawQuery) -> Response {
+    let at = |seconds| Now::new(Timestamp::UNIX_EPOCH, Duration::from_secs(seconds));
+    let breaker = Breaker::new("backend", Uuid::from_u128(1), Settings::default(), at(0));
+    for second in 1..=3 {
+        breaker.try_acquire(at(second)).unwrap().failure("timeout", at(second));
+    }
+    let since: Option<Cursor> = query.0.and_then(|query| query.strip_prefix("since=")?.parse().ok());
+    let instance = Instance { epoch: breaker.epoch(), pod_uid: None, started_at: Timestamp::UNIX_EPOCH };
+    let breakers = vec![breaker.report(since, at(13)).unwrap()];
+    axum::Json(StatusReport { schema: "v1".into(), instance, now: at(13), breakers }).into_response()
+}
+
+async fn serve() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new()
+        .route("/good", get(good))
+        .route("/moved", get(|| async { Redirect::temporary("/good") }))
+        .route("/broken", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/text", get(|| async { "all is well\u{1b}[31m" }))
+        .route("/huge", get(|| async { ([(header::CONTENT_TYPE, "application/json")], " ".repeat(3 << 20)) }))
+        .route("/silent", get(std::future::pending::<()>));
+    tokio::spawn(axum::serve(listener, app).into_future());
+    address
+}
+
+/// The first thing that a poller has to say.
+async fn hear(address: SocketAddr, path: &str, breaker: &str) -> (Poller, Heard) {
+    let (news, mut heard) = mpsc::unbounded_channel();
+    let endpoint =
+        Endpoint { address, path: path.into(), breaker: breaker.into(), interval: Duration::from_millis(100) };
+    let metrics = Arc::new(Metrics::default());
+    let poller = Poller::start(http_client().unwrap(), endpoint, metrics, Timestamp::UNIX_EPOCH, move || {
+        let _heard_enough = news.send(());
+    });
+    tokio::time::timeout(PATIENCE, heard.recv()).await.expect("it says something").unwrap();
+    let said = poller.mailbox.read();
+    (poller, said)
+}
+
+#[tokio::test]
+async fn a_good_answer_is_understood_with_times_by_the_operators_clock() {
+    let (poller, said) = hear(serve().await, "/good", "backend").await;
+    let report = said.report.expect("it answered");
+    assert_eq!((report.state, report.last_seq, report.failures, report.calls), (State::Open, 2, 3, 3));
+    assert_eq!(report.transitions.iter().map(|seen| seen.transition.seq).collect::<Vec<_>>(), [1, 2]);
+    // It opened ten seconds before it was asked, whatever its wall clock says: 1970.
+    let age = said.at.duration_since(report.transitions[1].aligned_at);
+    assert!((10_000..12_000).contains(&age.as_millis()), "{age:?}");
+    // What is recorded is not asked for again.
+    poller.mailbox.recorded(Cursor { epoch: report.epoch, seq: 1 });
+    let only_the_newest = async {
+        while poller.mailbox.read().report.is_none_or(|report| report.transitions.len() != 1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, only_the_newest).await.expect("the cursor is asked from");
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_told_in_words_and_changes_nothing() {
+    let address = serve().await;
+    for (path, breaker, words) in [
+        ("/broken", "backend", "500"),
+        ("/moved", "backend", "307"),
+        ("/text", "backend", "no breaker status"),
+        ("/huge", "backend", "longer than"),
+        ("/silent", "backend", "no answer within 2s"),
+        ("/good", "other", "no breaker named other; it has backend"),
+    ] {
+        let (_poller, said) = hear(address, path, breaker).await;
+        let error = said.error.expect(path);
+        assert!(error.contains(words), "{path}: {error}");
+        assert!(!error.contains(char::is_control), "{path}: {error:?}");
+        assert!(said.report.is_none() && said.at == Timestamp::UNIX_EPOCH, "{path}: it was not heard");
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_poller, said) = hear(nobody, "/status", "backend").await;
+    assert!(said.error.unwrap().contains("refused"));
+}
