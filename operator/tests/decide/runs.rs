@@ -287,3 +287,15 @@ fn a_kill_that_is_refused_is_told() {
     assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::KillFailed));
     assert!(sim.status().message.as_ref().unwrap().contains("forbidden"));
 }
+
+#[test]
+fn a_kill_has_one_outcome_for_ever() {
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.until(LIMIT, |sim| sim.killed.len() == 1);
+    let mut run = sim.run().clone();
+    let recorded = run.clone();
+    let again = Attempt { uid: run.kills[0].uid.clone(), sent_at: None, outcome: Outcome::Gone, message: None };
+    outcomes(&mut run, &[again.clone(), Attempt { outcome: Outcome::Deleted, ..again }]);
+    assert_eq!(run, recorded);
+    assert_eq!((run.killed, run.kills[0].outcome), (1, Outcome::Deleted));
+}

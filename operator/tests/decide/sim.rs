@@ -48,6 +48,8 @@ pub struct Client {
     calls_backend: bool,
     pub answers: bool,
     heard_at: Timestamp,
+    /// The cursor that its newest answer was asked with: the one that was recorded a look ago.
+    asked_from: Option<Cursor>,
     /// Its wall clock is off by so much.
     pub skew: SignedDuration,
 }
@@ -103,6 +105,7 @@ impl Sim {
                 calls_backend: true,
                 answers: true,
                 heard_at: now,
+                asked_from: None,
                 skew: SignedDuration::ZERO,
             });
         }
@@ -282,8 +285,9 @@ impl Client {
         }
     }
 
-    fn view(&mut self, since: Option<Cursor>, now: Timestamp) -> ReplicaView {
+    fn view(&mut self, recorded: Option<Cursor>, now: Timestamp) -> ReplicaView {
         let moment = self.moment(now);
+        let since = std::mem::replace(&mut self.asked_from, recorded);
         let instance = Instance { epoch: self.breaker.epoch(), pod_uid: None, started_at: self.started };
         let report = self.breaker.report(since, moment).expect("the cursor is one of its own");
         let answer = StatusReport { schema: "v1".into(), instance, now: moment, breakers: vec![report] };
