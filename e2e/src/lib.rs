@@ -1,6 +1,6 @@
 //! What the end-to-end tests stand on: a laboratory of its own for each test.
 //!
-//! [`lab`] makes a namespace, installs the chart into it (an operator that may touch this namespace alone, a backend and a
+//! [`lab()`] makes a namespace, installs the chart into it (an operator that may touch this namespace alone, a backend and a
 //! client), runs the test, and takes it all away again. When the test fails, it first prints what is there: pods, events,
 //! experiments and logs. `KUBECONFIG` says which cluster; `cargo e2e` brings one. With `BREAKWATER_E2E_KEEP=1` nothing is taken away.
 
