@@ -223,7 +223,7 @@ fn helm_on_path() -> Option<(u32, u32)> {
     numbers(&command::output(Command::new("helm").args(["version", "--short"])).ok()?)
 }
 
-/// kubectl is supported within one minor version of the API server (https://kubernetes.io/releases/version-skew-policy/).
+/// kubectl is supported within one minor version of the API server (<https://kubernetes.io/releases/version-skew-policy/>).
 fn kubectl_fits((major, minor): (u32, u32)) -> bool {
     major == 1 && minor.abs_diff(MINOR) <= 1
 }

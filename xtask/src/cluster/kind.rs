@@ -1,4 +1,4 @@
-//! A cluster by kind (https://kind.sigs.k8s.io), named `breakwater`.
+//! A cluster by kind (<https://kind.sigs.k8s.io>), named `breakwater`.
 
 use std::fs;
 use std::path::Path;
