@@ -3,8 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Phase, Run};
-use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Run};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, stream};
 use jiff::{Timestamp, Unit};
 use kube::{
     Api, Client, ResourceExt,
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     apply::Hands,
-    decide::{self, Attempt, Effect},
+    decide::{self, Attempt, Effect, Notice, Victim},
     error::{Error, in_time},
     metrics::Metrics,
     observe::Observer,
@@ -34,6 +34,8 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 const AFTER_UNKNOWN: Duration = Duration::from_millis(500);
 /// How often an outcome is written anew when somebody else has written in between.
 const WRITES: usize = 5;
+/// Kills of one set that are sent side by side.
+const KILLS_AT_ONCE: usize = 16;
 /// Experiments that are looked at side by side.
 const CONCURRENCY: u16 = 16;
 
@@ -137,6 +139,10 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         }
     };
     let key = ObjectRef::from_obj(cached);
+    if decide::is_complete(cached) {
+        context.observer.forget(&key);
+        return Ok(Action::await_change());
+    }
     let experiments: Api<ChaosExperiment> =
         Api::namespaced(context.client.clone(), &cached.namespace().unwrap_or_default());
     let Some(experiment) = in_time(experiments.get_opt(&cached.name_any())).await? else {
@@ -174,20 +180,34 @@ async fn do_effects(
     experiment: &ChaosExperiment,
     effects: Vec<Effect>,
 ) -> Result<bool, Error> {
-    let (mut attempts, mut unknown, mut notices) = (Vec::new(), false, Vec::new());
+    let (mut notices, mut victims) = (Vec::new(), Vec::new());
     for effect in effects {
         match effect {
             Effect::Publish(notice) => notices.push(notice),
-            Effect::Kill(victim) => match context.hands.kill(experiment, &victim).await {
-                None => unknown = true,
-                Some(attempt) => {
-                    context.metrics.kills.get_or_create(&attempt.outcome.into()).inc();
-                    tracing::info!(experiment = experiment.name_any(), pod = victim.name, uid = victim.uid, slot = victim.slot, outcome = ?attempt.outcome, message = attempt.message, "kill");
-                    notices.push(decide::Notice::killed(&victim, &attempt));
-                    attempts.push(attempt);
-                }
-            },
+            Effect::Kill(victim) => victims.push(victim),
         }
+    }
+    let kill = async |victim: Victim| (context.hands.kill(experiment, &victim).await, victim);
+    let kills: Vec<_> = stream::iter(victims).map(kill).buffered(KILLS_AT_ONCE).collect().await;
+    let unknown = kills.iter().any(|(attempt, _)| attempt.is_none());
+    let mut attempts = Vec::new();
+    for (attempt, victim) in kills.into_iter().filter_map(|(attempt, victim)| Some((attempt?, victim))) {
+        context.metrics.kills.get_or_create(&attempt.outcome.into()).inc();
+        let (outcome, message) = (attempt.outcome, attempt.message.as_deref());
+        tracing::info!(
+            experiment = experiment.name_any(),
+            pod = victim.name,
+            uid = victim.uid,
+            slot = victim.slot,
+            ?outcome,
+            message,
+            "kill"
+        );
+        // Of a held outage the first set is told: the status has the rest.
+        if victim.slot == 1 || attempt.outcome == Outcome::Failed {
+            notices.push(Notice::killed(&victim, &attempt));
+        }
+        attempts.push(attempt);
     }
     if !attempts.is_empty() {
         record(experiments, experiment.clone(), &attempts).await?;

@@ -35,8 +35,8 @@ pub const BASELINE_LIMIT: Duration = Duration::from_secs(60);
 /// How long a replica may be silent before the run ends.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 /// Between two sets of kills of one hold. With the time that a look and a delete take, a replacement is killed within 250 ms
-/// of being seen, and the API server is not asked for more than five sets a second.
-pub const WAVE_SPACING: Duration = Duration::from_millis(200);
+/// of being seen, and the API server is not asked for more than seven sets a second.
+pub const WAVE_SPACING: Duration = Duration::from_millis(150);
 /// How long a kill that is written down may be tried without an answer, where no hold says it.
 pub const KILL_LIMIT: Duration = Duration::from_secs(10);
 /// An active run is looked at again after this time even if nothing happens.
@@ -53,18 +53,23 @@ pub struct Decision {
     pub requeue: Option<Duration>,
 }
 
+/// Whether the experiment has its verdict. It keeps it for ever.
+pub fn is_complete(experiment: &ChaosExperiment) -> bool {
+    experiment.status.as_ref().and_then(|status| status.phase) == Some(Phase::Completed)
+}
+
 /// Whether the experiment has anything to do with the world: only then is there a point in looking at it.
 pub fn is_active(experiment: &ChaosExperiment) -> bool {
-    let status = experiment.status.as_ref();
-    let completed = status.and_then(|status| status.phase) == Some(Phase::Completed);
-    let running = status.is_some_and(|status| status.run.is_some());
-    experiment.metadata.deletion_timestamp.is_none() && !completed && (running || !experiment.spec.suspend)
+    let running = experiment.status.as_ref().is_some_and(|status| status.run.is_some());
+    experiment.metadata.deletion_timestamp.is_none()
+        && !is_complete(experiment)
+        && (running || !experiment.spec.suspend)
 }
 
 /// What comes next for an experiment, `now`, in this `world`.
 pub fn decide(experiment: &ChaosExperiment, world: &World, now: Timestamp) -> Decision {
     let mut status = experiment.status.clone().unwrap_or_default();
-    if status.phase == Some(Phase::Completed) || experiment.metadata.deletion_timestamp.is_some() {
+    if is_complete(experiment) || experiment.metadata.deletion_timestamp.is_some() {
         return Decision { status, effects: vec![], requeue: None };
     }
     status.observed_generation = experiment.metadata.generation;
@@ -193,7 +198,7 @@ impl Step<'_> {
             let victims = choose::replacements(
                 &self.spec.target.pods,
                 self.uid(),
-                run.slot + 1,
+                run.slot.saturating_add(1),
                 &run.spared,
                 &self.world.targets,
             );
@@ -206,7 +211,7 @@ impl Step<'_> {
         if chosen.is_empty() {
             return;
         }
-        run.slot += 1;
+        run.slot = run.slot.saturating_add(1);
         for victim in chosen {
             let kill = KillRecord {
                 slot: run.slot,
@@ -251,10 +256,8 @@ impl Step<'_> {
         if let Some(hold_until) = run.hold_until.filter(|end| *end > self.now) {
             next = next.min(due(hold_until));
             if let Some(last) = run.kills.last() {
-                let spaced = last.planned_at + WAVE_SPACING;
-                if spaced > self.now {
-                    next = next.min(due(spaced));
-                }
+                let rest = WAVE_SPACING.saturating_sub(elapsed(last.planned_at, self.now));
+                next = if rest.is_zero() { next } else { next.min(rest) };
             }
         }
         next

@@ -104,8 +104,7 @@ pub fn clients(run: &mut Run, world: &World, now: Timestamp) -> Vec<Effect> {
     let moments = Moments { first_kill, hold_end: run.hold_until.max(first_kill) };
     let mut notices = Vec::new();
     for replica in &mut run.clients {
-        let view = world.clients.iter().flat_map(|client| &client.replicas).find(|view| view.uid == replica.uid);
-        match view {
+        match view_of(replica, world) {
             None => lose(replica, GapReason::ReplicaGone, None, now),
             Some(view) => hear(replica, view, &moments, now, &mut notices),
         }
@@ -124,9 +123,13 @@ pub fn calls(run: &mut Run, world: &World) {
 
 /// What the replica's process last said, if it is still the process that is recorded.
 pub fn report_of<'a>(replica: &Replica, world: &'a World) -> Option<&'a Report> {
-    let mut views = world.clients.iter().flat_map(|client| &client.replicas);
-    let report = views.find(|view| view.uid == replica.uid)?.report.as_ref()?;
-    (report.epoch == replica.epoch).then_some(report)
+    view_of(replica, world)?.report.as_ref().filter(|report| report.epoch == replica.epoch)
+}
+
+/// One pod may be a replica of two clients, for two breakers in it.
+fn view_of<'a>(replica: &Replica, world: &'a World) -> Option<&'a ReplicaView> {
+    let client = world.clients.iter().find(|client| client.name == replica.client)?;
+    client.replicas.iter().find(|view| view.uid == replica.uid)
 }
 
 /// The run in figures.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breakwater_breaker::State;
+use breakwater_breaker::{Breaker, Now, Settings, State};
 use breakwater_crds::{GapReason, Outcome, Phase, Reason, Verdict};
 use breakwater_operator::{
     decide::{Attempt, decide, outcomes},
@@ -154,17 +154,31 @@ fn late_missing_and_flapping_breakers_fail() {
     }
 }
 
+/// A breaker that nothing opens.
+fn stubborn(sim: &Sim) -> Breaker {
+    let settings = Settings { failure_threshold: 1000.try_into().unwrap(), ..Settings::default() };
+    Breaker::new("backend", uuid::Uuid::from_u128(5), settings, Now::new(sim.now, Duration::ZERO))
+}
+
 #[test]
 fn one_breaker_of_several_that_never_opened_makes_it_inconclusive() {
     let mut sim = Sim::new(&outage("15s"), 1, 3);
-    sim.clients[2].breaker = breakwater_breaker::Breaker::new(
-        "backend",
-        uuid::Uuid::from_u128(5),
-        breakwater_breaker::Settings { failure_threshold: 1000.try_into().unwrap(), ..Default::default() },
-        breakwater_breaker::Now::new(sim.now, Duration::ZERO),
-    );
+    sim.clients[2].breaker = stubborn(&sim);
     assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::BreakerNeverOpened));
     assert_eq!(sim.run().clients.iter().filter(|replica| replica.time_to_open.is_some()).count(), 2);
+}
+
+#[test]
+fn two_breakers_of_one_pod_are_told_apart() {
+    let client = "{name: client, selector: {matchLabels: {app: client}}, port: 8080, breaker: backend}";
+    let other = client.replace("name: client", "name: other").replace("breaker: backend", "breaker: other");
+    let mut sim = Sim::new(&outage("15s").replace(client, &format!("{client}, {other}")), 1, 2);
+    (sim.clients[1].of, sim.clients[1].uid) = ("other", sim.clients[0].uid.clone());
+    sim.clients[1].breaker = stubborn(&sim);
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::BreakerNeverOpened));
+    let told: Vec<_> =
+        sim.run().clients.iter().map(|replica| (replica.client.as_str(), replica.time_to_open.is_some())).collect();
+    assert_eq!(told, [("client", true), ("other", false)]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use breakwater_breaker::{
     Breaker, Cursor, Now, Settings, State,
     wire::{Instance, StatusReport},
 };
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Run};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Replica, Run};
 use breakwater_operator::{
     decide::{Attempt, Effect, decide, outcomes},
     poll::understand,
@@ -41,6 +41,8 @@ pub struct Pod {
 }
 
 pub struct Client {
+    /// Which client of the spec it is a replica of.
+    pub of: &'static str,
     pub uid: String,
     pub breaker: Breaker,
     started: Timestamp,
@@ -98,6 +100,7 @@ impl Sim {
             let started = now - SignedDuration::from_secs(60);
             let epoch = Uuid::from_u128(1000 + number as u128);
             sim.clients.push(Client {
+                of: "client",
                 uid: format!("client-{number}"),
                 breaker: Breaker::new("backend", epoch, Settings::default(), Now::new(started, Duration::ZERO)),
                 started,
@@ -204,11 +207,16 @@ impl Sim {
         let recorded =
             self.experiment.status.as_ref().and_then(|status| status.run.as_ref()).map(|run| run.clients.clone());
         let now = self.now;
-        let replicas = self.clients.iter_mut().map(|client| {
-            let cursor = recorded.iter().flatten().find(|replica| replica.uid == client.uid);
-            client.view(cursor.map(|replica| Cursor { epoch: replica.epoch, seq: replica.seq }), now)
-        });
-        let clients = vec![ClientView { name: "client".into(), replicas: replicas.collect() }];
+        let mut view = |of: &str| {
+            let mine = self.clients.iter_mut().filter(|client| client.of == of);
+            let replicas = mine.map(|client| {
+                let is_it = |replica: &&Replica| replica.uid == client.uid && replica.client == client.of;
+                let cursor = recorded.iter().flatten().find(is_it);
+                client.view(cursor.map(|replica| Cursor { epoch: replica.epoch, seq: replica.seq }), now)
+            });
+            ClientView { name: of.into(), replicas: replicas.collect() }
+        };
+        let clients = self.experiment.spec.observe.clients.iter().map(|client| view(&client.name)).collect();
         World { targets, clients, invalid: None }
     }
 
