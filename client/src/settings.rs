@@ -177,6 +177,21 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_lists_every_flag_with_its_environment_and_default() {
+        let readme = include_str!("../README.md");
+        let command = CommandLine::command();
+        for argument in command.get_arguments() {
+            let Some(flag) = argument.get_long().filter(|flag| !matches!(*flag, "help" | "version")) else { continue };
+            let environment = argument.get_env().unwrap().to_str().unwrap();
+            let row = readme.lines().find(|line| line.starts_with(&format!("| `--{flag}` | `{environment}` |")));
+            let row = row.unwrap_or_else(|| panic!("no row for --{flag}, {environment}"));
+            for default in argument.get_default_values() {
+                assert!(row.contains(&format!("| `{}` |", default.to_str().unwrap())), "{row}");
+            }
+        }
+    }
+
+    #[test]
     fn the_defaults_are_the_documented_ones() {
         let settings = read("").unwrap();
         let plan = settings.plan();
