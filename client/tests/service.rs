@@ -30,24 +30,25 @@ async fn an_outage_opens_and_recovery_closes() {
     let mut cursor = client.cursor();
     client.until_status("a success", |report| report.calls.success > 0).await;
 
+    // However long the outage is: it opens, and trials fail, each after the whole open time.
     backend.kill().await;
-    let opened = client.until(Open, &mut cursor).await;
-    assert_eq!(pairs(&opened), [(Some(Closed), Open)]);
+    client.until_status("a trial that failed", |report| report.transitions.last_seq >= 4).await;
+    backend.revive();
+    let story = client.until(Closed, &mut cursor).await;
+
+    let steps = pairs(&story);
+    let [opened, trials @ .., half_open, closed] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!(*opened, (Some(Closed), Open));
+    assert!(trials.chunks(2).all(|trial| trial == [(Some(Open), HalfOpen), (Some(HalfOpen), Open)]), "{steps:?}");
+    assert_eq!((*half_open, *closed), ((Some(Open), HalfOpen), (Some(HalfOpen), Closed)));
     assert_eq!(
-        opened[0].cause,
+        story[0].cause,
         Cause::ConsecutiveFailures { count: 3, unit: Unit::Attempt, last_error: "connect".into() }
     );
-
-    // The trial fails while the backend is away, and the whole open time begins again.
-    let reopened = client.until(Open, &mut cursor).await;
-    assert_eq!(pairs(&reopened), [(Some(Open), HalfOpen), (Some(HalfOpen), Open)]);
-    assert_eq!(reopened[0].cause, Cause::OpenTimeElapsed);
-    assert_eq!(reopened[1].cause, Cause::TrialFailed { last_error: "connect".into() });
-    assert!(reopened[0].mono_nanos - opened[0].mono_nanos >= 100_000_000);
-
-    backend.revive();
-    let closed = client.until(Closed, &mut cursor).await;
-    assert_eq!(closed.last().unwrap().cause, Cause::TrialSucceeded);
+    assert_eq!(story[1].cause, Cause::OpenTimeElapsed);
+    assert_eq!(story[2].cause, Cause::TrialFailed { last_error: "connect".into() });
+    assert_eq!(story.last().unwrap().cause, Cause::TrialSucceeded);
+    assert!(story[1].mono_nanos - story[0].mono_nanos >= 100_000_000, "it stays open for its time");
 
     let all = client.status("").await.transitions;
     assert!(all.items.iter().zip(1..).all(|(transition, seq)| transition.seq == seq), "{all:?}");
