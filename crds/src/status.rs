@@ -194,6 +194,10 @@ pub struct KillRecord {
     pub pod: String,
     /// Uid of the pod: another pod of that name is not the one.
     pub uid: String,
+    /// The version of the pod that was chosen. It is looked at once more right before the delete, which names the version seen
+    /// then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
     /// Node of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

@@ -35,12 +35,24 @@ pub struct Lab {
 /// # Panics
 /// Where the test fails, after the laboratory was printed.
 pub async fn lab(name: &str, values: &[&str], test: impl AsyncFnOnce(&Lab) -> Result<()>) {
-    let lab = Lab::make(name).await.expect("a namespace can be made; `cargo e2e` brings a cluster for these tests");
-    let run = async {
+    in_namespace(name, async |lab| {
         lab.install(values).await?;
-        test(&lab).await
-    };
-    let outcome = AssertUnwindSafe(run).catch_unwind().await;
+        test(lab).await
+    })
+    .await;
+}
+
+/// Runs a test in a namespace of its own in which there is nothing, but for the definition of experiments.
+///
+/// # Panics
+/// Where the test fails, after the namespace was printed.
+pub async fn bare(name: &str, test: impl AsyncFnOnce(Client, &str) -> Result<()>) {
+    in_namespace(name, async |lab| test(lab.client.clone(), &lab.namespace).await).await;
+}
+
+async fn in_namespace(name: &str, test: impl AsyncFnOnce(&Lab) -> Result<()>) {
+    let lab = Lab::make(name).await.expect("a namespace can be made; `cargo e2e` brings a cluster for these tests");
+    let outcome = AssertUnwindSafe(test(&lab)).catch_unwind().await;
     if !matches!(outcome, Ok(Ok(()))) {
         dump::dump(&lab.namespace).await;
     }

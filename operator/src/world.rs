@@ -23,6 +23,8 @@ pub struct Target {
     pub name: String,
     /// Its uid.
     pub uid: String,
+    /// Its version when it was listed.
+    pub resource_version: Option<String>,
     /// Its node, once it has one.
     pub node: Option<String>,
     /// It serves: its condition Ready is true.
@@ -90,6 +92,7 @@ impl Target {
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             own,
+            resource_version: pod.metadata.resource_version.clone(),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
             ready: is_ready(pod),
             alive: pod.metadata.deletion_timestamp.is_none() && !has_ended(pod),

@@ -6,4 +6,5 @@ mod ends;
 mod inconclusive;
 mod limits;
 mod outage;
+mod protocol;
 mod refused;

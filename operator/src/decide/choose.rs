@@ -5,18 +5,10 @@ use uuid::Uuid;
 
 use crate::world::Target;
 
-/// A pod that is chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen {
-    pub name: String,
-    pub uid: String,
-    pub node: Option<String>,
-}
-
 /// The first set, and the uids of those that it leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    pub victims: Vec<Chosen>,
+    pub victims: Vec<Target>,
     pub spared: Vec<String>,
 }
 
@@ -34,7 +26,7 @@ pub fn first(pods: &Pods, experiment: Uuid, targets: &[Target]) -> Choice {
 }
 
 /// What has replaced killed pods: those that the first set did not spare, and never so many that fewer are left than it spared.
-pub fn replacements(pods: &Pods, experiment: Uuid, slot: u64, spared: &[String], targets: &[Target]) -> Vec<Chosen> {
+pub fn replacements(pods: &Pods, experiment: Uuid, slot: u64, spared: &[String], targets: &[Target]) -> Vec<Target> {
     let alive = || targets.iter().filter(|pod| pod.alive);
     let surplus = alive().count().saturating_sub(spared.len());
     let candidates = alive().filter(|pod| !pod.own && !spared.contains(&pod.uid)).collect();
@@ -51,10 +43,9 @@ pub fn limit(pods: &Pods) -> usize {
     asked.min(breakwater_crds::MAX_KILLS)
 }
 
-fn take(count: usize, experiment: Uuid, slot: u64, mut candidates: Vec<&Target>) -> Vec<Chosen> {
+fn take(count: usize, experiment: Uuid, slot: u64, mut candidates: Vec<&Target>) -> Vec<Target> {
     candidates.sort_by_cached_key(|pod| {
         (Uuid::new_v5(&experiment, format!("{slot}/{}", pod.uid).as_bytes()), pod.uid.clone())
     });
-    let chosen = |pod: &Target| Chosen { name: pod.name.clone(), uid: pod.uid.clone(), node: pod.node.clone() };
-    candidates.into_iter().take(count).map(chosen).collect()
+    candidates.into_iter().take(count).cloned().collect()
 }

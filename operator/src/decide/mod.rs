@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub use effect::{Effect, Notice, Victim};
 pub use record::{Attempt, outcomes};
 
-use crate::world::World;
+use crate::world::{Target, World};
 use judge::Ending;
 
 /// How long the operator waits for a baseline; the experiment's timeout if that is shorter.
@@ -207,7 +207,7 @@ impl Step<'_> {
     }
 
     /// Writes a set of kills down. It is done only once it is written.
-    fn plan(&mut self, run: &mut Run, chosen: Vec<choose::Chosen>) {
+    fn plan(&mut self, run: &mut Run, chosen: Vec<Target>) {
         if chosen.is_empty() {
             return;
         }
@@ -217,6 +217,7 @@ impl Step<'_> {
                 slot: run.slot,
                 pod: victim.name,
                 uid: victim.uid,
+                resource_version: victim.resource_version,
                 node: victim.node,
                 planned_at: self.now,
                 sent_at: None,

@@ -198,6 +198,7 @@ impl Sim {
         let target = |pod: &Pod| Target {
             name: pod.uid.clone(),
             uid: pod.uid.clone(),
+            resource_version: Some("1234567890".into()),
             node: Some("node1".into()),
             ready: pod.ready_at <= self.now,
             alive: true,
