@@ -35,8 +35,8 @@ use crate::{ChaosExperimentStatus, Duration, State, duration, selector};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.kill) || self.expect.staysClosed").message("an experiment without kill can only expect expect.staysClosed: true; say how to kill, such as kill: {holdFor: 15s}"),
-    validation = Rule::new("!has(self.kill) || !has(self.kill.holdFor) || duration(self.timeout) > duration(self.kill.holdFor) + duration(self.expect.closesWithin)")
-        .message("timeout must be longer than kill.holdFor and expect.closesWithin together, or the run ends before its verdict"),
+    validation = Rule::new("!has(self.kill) || self.expect.staysClosed || (duration(self.timeout) > duration(self.expect.opensWithin) && duration(self.timeout) > duration(self.expect.closesWithin) + (has(self.kill.holdFor) ? duration(self.kill.holdFor) : duration('0s')))")
+        .message("timeout must be longer than expect.opensWithin, and than kill.holdFor and expect.closesWithin together, or the run ends before its verdict"),
     validation = Rule::new("!self.expect.staysClosed || duration(self.timeout) > duration(self.observe.duration)").message("timeout must be longer than observe.duration")
 )]
 pub struct ChaosExperimentSpec {
@@ -51,7 +51,8 @@ pub struct ChaosExperimentSpec {
     /// What must happen for the verdict Passed.
     #[serde(default)]
     pub expect: Expect,
-    /// How long the whole run may take, from its start; then it ends with what it has seen. At most 24h. Default 5m.
+    /// How long the run may take from its baseline on; then it ends as Aborted. At most 24h. Default 5m. The baseline itself is
+    /// waited for a minute, or this long if that is less.
     #[serde(default = "default_timeout")]
     #[x_kube(validation = Rule::new(duration::RULE).message(duration::MESSAGE),
         validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("must be between 1s and 24h"))]

@@ -15,7 +15,7 @@ use crate::Duration;
 
 /// Kills kept in the status, newest last; also how many pods one set of kills may name.
 pub const MAX_KILLS: usize = 128;
-/// Characters kept of what there is to say about a kill.
+/// Bytes kept of what there is to say about a kill.
 pub const MAX_MESSAGE: usize = 200;
 /// Transitions kept for each replica, newest last.
 pub const MAX_TRANSITIONS: usize = 20;
@@ -103,6 +103,7 @@ pub enum Reason {
     BreakerOpened,
     // Inconclusive
     InvalidSpec,
+    PodsNotListed,
     NoTargets,
     TargetsNotReady,
     TooManyTargets,
@@ -164,7 +165,8 @@ pub struct Run {
     /// The number of the newest set of kills. It only rises, so no set is chosen twice.
     #[serde(default)]
     pub slot: u64,
-    /// Uids of the pods that matched the selector when the run chose, and were not chosen. They are never killed.
+    /// Uids of the pods that matched the selector when the run chose, and were not chosen; and of those by which the target was
+    /// scaled up since. They are never killed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spared: Vec<String>,
     /// The newest kills, oldest first.

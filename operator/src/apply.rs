@@ -12,13 +12,16 @@ use kube::{
 };
 
 use crate::{
-    decide::{Attempt, Notice, Victim},
+    decide::{Attempt, Notice, Victim, readable},
     error::{Error, in_time},
     observe::selector,
+    world::is_operator,
 };
 
 /// How often a victim is looked at again when it changes between the look and the delete, as under its kubelet's writes.
 const LOOKS: usize = 3;
+/// An Event's note may have so many bytes.
+const MAX_NOTE: usize = 1024;
 
 /// The hands of the operator.
 pub struct Hands {
@@ -70,6 +73,9 @@ impl Hands {
             Some(pod) if pod.metadata.uid.as_deref() == Some(&victim.uid) => pod,
             _ => return Ok(gone("gone when it was looked at again")),
         };
+        if is_operator(&pod) {
+            return Ok(failed(victim, "not sent: it is an operator's own pod".into()));
+        }
         if pod.metadata.deletion_timestamp.is_some() {
             return Ok(gone("terminating already when it was looked at again"));
         }
@@ -105,7 +111,7 @@ impl Hands {
         let event = Event {
             type_: if notice.warning { EventType::Warning } else { EventType::Normal },
             reason: notice.reason.into(),
-            note: Some(notice.note.chars().take(1000).collect()),
+            note: Some(readable(&notice.note, MAX_NOTE)),
             action: notice.action.into(),
             secondary: None,
         };

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Run};
-use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, stream};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future::join_all, stream};
 use jiff::{Timestamp, Unit};
 use kube::{
     Api, Client, ResourceExt,
@@ -26,6 +26,7 @@ use crate::{
     error::{Error, in_time},
     metrics::Metrics,
     observe::Observer,
+    world::World,
 };
 
 /// After a failed look the experiment is looked at again after this time.
@@ -34,6 +35,8 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 const AFTER_UNKNOWN: Duration = Duration::from_millis(500);
 /// How often an outcome is written anew when somebody else has written in between.
 const WRITES: usize = 5;
+/// The Events of one look may take so long.
+const EVENTS_LIMIT: Duration = Duration::from_secs(2);
 /// Kills of one set that are sent side by side.
 const KILLS_AT_ONCE: usize = 16;
 /// Experiments that are looked at side by side.
@@ -81,7 +84,7 @@ pub fn watch(
 pub async fn run(
     context: Arc<Context>,
     (store, stream): (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + 'static),
-    bells: mpsc::Receiver<ObjectRef<ChaosExperiment>>,
+    bells: mpsc::UnboundedReceiver<ObjectRef<ChaosExperiment>>,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let config = Config::default().concurrency(CONCURRENCY);
@@ -134,6 +137,8 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         Ok(experiment) => experiment,
         Err(invalid) => {
             let name = invalid.metadata.name.as_deref().unwrap_or_default();
+            let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
+            context.observer.forget(&ObjectRef::new(name).within(namespace));
             tracing::warn!(experiment = name, error = invalid.error, "an experiment cannot be read; it is left alone");
             return Ok(Action::await_change());
         }
@@ -151,9 +156,12 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     };
     let now = now();
     let world = if decide::is_active(&experiment) {
-        context.observer.look(&experiment, now).await?
+        context.observer.look(&experiment, now).await.unwrap_or_else(|error| {
+            context.metrics.reconcile_errors.inc();
+            World { unseen: Some(error.to_string()), ..World::default() }
+        })
     } else {
-        Default::default()
+        World::default()
     };
     let decision = decide::decide(&experiment, &world, now);
     let mut current = experiment.clone();
@@ -209,13 +217,13 @@ async fn do_effects(
         }
         attempts.push(attempt);
     }
-    if !attempts.is_empty() {
-        record(experiments, experiment.clone(), &attempts).await?;
+    let recorded = record(experiments, experiment.clone(), &attempts).await;
+    // Events are for people: slow ones do not hold up the next kill.
+    let events = join_all(notices.iter().map(|notice| context.hands.publish(experiment, notice)));
+    if tokio::time::timeout(EVENTS_LIMIT, events).await.is_err() {
+        tracing::warn!(experiment = experiment.name_any(), "events were not published in time");
     }
-    for notice in notices {
-        context.hands.publish(experiment, &notice).await;
-    }
-    Ok(unknown)
+    recorded.map(|()| unknown)
 }
 
 /// Outcomes belong to the run that planned the kills, whoever else has written to the status meanwhile.
@@ -224,6 +232,9 @@ async fn record(
     mut experiment: ChaosExperiment,
     attempts: &[Attempt],
 ) -> Result<(), Error> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
     let planned_by = run_of(&experiment).map(|run| run.id);
     for _ in 0..WRITES {
         let Some(run) =

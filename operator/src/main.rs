@@ -24,9 +24,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Experiments that may wait to be looked at by the word of their sessions.
-const BELLS: usize = 1024;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();
@@ -56,7 +53,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let metrics = Arc::new(Metrics::default());
     let reporter = Reporter { controller: "breakwater".into(), instance: config.pod_name.clone() };
     let hands = Hands::new(effects.clone(), Recorder::new(effects.clone(), reporter));
-    let (bell, bells) = mpsc::channel(BELLS);
+    let (bell, bells) = mpsc::unbounded();
     let observer = Observer::new(client.clone(), metrics.clone(), config.own_pod(), bell)?;
     let (ready, readiness) = watch::channel(false);
     let listed = ready.clone();

@@ -20,7 +20,7 @@ use crate::{
     metrics::Metrics,
     poll,
     session::{Bell, Session},
-    world::{ClientView, Target, World, is_ready},
+    world::{ClientView, Target, World, has_ended, is_operator, is_ready},
 };
 
 /// Pods that one request for a list may bring.
@@ -34,7 +34,7 @@ pub struct Observer {
     http: reqwest::Client,
     metrics: Arc<Metrics>,
     own_pod: Option<OwnPod>,
-    bells: mpsc::Sender<Experiment>,
+    bells: mpsc::UnboundedSender<Experiment>,
     sessions: Mutex<HashMap<Experiment, Session>>,
 }
 
@@ -56,7 +56,7 @@ impl Observer {
         client: Client,
         metrics: Arc<Metrics>,
         own_pod: Option<OwnPod>,
-        bells: mpsc::Sender<Experiment>,
+        bells: mpsc::UnboundedSender<Experiment>,
     ) -> reqwest::Result<Self> {
         Ok(Self { client, http: poll::http_client()?, metrics, own_pod, bells, sessions: Mutex::default() })
     }
@@ -91,6 +91,7 @@ impl Observer {
             targets: targets.iter().map(|pod| Target::from_pod(pod, self.is_own(&namespace, pod))).collect(),
             clients: self.hear(experiment, selectors, &listed, now),
             invalid: None,
+            unseen: None,
         })
     }
 
@@ -108,7 +109,8 @@ impl Observer {
         let interval = experiment.spec.observe.interval.as_std();
         let views = experiment.spec.observe.clients.iter().zip(pods).map(|(client, pods)| {
             let cursor = |pod: &Pod| recorded.iter().find(|replica| is_of(replica, &client.name, pod));
-            let watched: Vec<_> = pods.iter().filter(|pod| is_ready(pod) || cursor(pod).is_some()).collect();
+            let watched: Vec<_> =
+                pods.iter().filter(|pod| is_ready(pod) || cursor(pod).is_some() && !has_ended(pod)).collect();
             session.keep(&client.name, &watched);
             let hear = |pod: &&Pod| {
                 let recorded = cursor(pod).map(|replica| Cursor { epoch: replica.epoch, seq: replica.seq });
@@ -129,7 +131,7 @@ impl Observer {
         selectors: Vec<Selector>,
     ) -> &'a mut Session {
         let key = ObjectRef::from_obj(experiment);
-        if sessions.get(&key).is_some_and(|session| session.uid != experiment.metadata.uid) {
+        if sessions.get(&key).is_some_and(|session| !session.is_of(experiment)) {
             sessions.remove(&key);
         }
         sessions.entry(key.clone()).or_insert_with(|| {
@@ -140,9 +142,11 @@ impl Observer {
     }
 
     fn is_own(&self, namespace: &str, pod: &Pod) -> bool {
-        self.own_pod
-            .as_ref()
-            .is_some_and(|own| own.namespace == namespace && Some(&own.name) == pod.metadata.name.as_ref())
+        is_operator(pod)
+            || self
+                .own_pod
+                .as_ref()
+                .is_some_and(|own| own.namespace == namespace && Some(&own.name) == pod.metadata.name.as_ref())
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<Experiment, Session>> {

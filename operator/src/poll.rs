@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use breakwater_breaker::wire::{Cursor, StatusReport};
+use breakwater_breaker::wire::{Cursor, SCHEMA, StatusReport};
 use jiff::Timestamp;
 use reqwest::{Client, redirect, retry};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -24,6 +24,11 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const ANSWER_BYTES: usize = 1 << 20;
 /// An error is told with so many characters.
 const ERROR_CHARS: usize = 200;
+/// The largest number that the API server takes as an integer.
+const MAX_NUMBER: u64 = i64::MAX as u64;
+/// RFC 3339 has no year above 9999: from 1970, with some to spare.
+const MAX_YEARS: i64 = 8000;
+const SECONDS_A_YEAR: i64 = 31_556_952;
 
 /// Where a replica answers, and whose breaker is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// The path of its status endpoint.
     pub path: String,
+    /// Uid of its pod: another pod's answer at a reused address is not taken.
+    pub pod_uid: String,
     /// The name of the breaker.
     pub breaker: String,
     /// How often it is asked.
@@ -49,7 +56,7 @@ pub struct Heard {
     pub error: Option<String>,
     /// The cursor in the experiment's status, from which it is asked.
     pub recorded: Option<Cursor>,
-    /// Where its own record ended when it last answered; asked from as long as nothing is recorded.
+    /// Where its own record ended when it first answered; asked from as long as nothing is recorded.
     next: Option<Cursor>,
 }
 
@@ -88,7 +95,9 @@ impl Mailbox {
                     .as_ref()
                     .is_some_and(|cursor| cursor.epoch != report.epoch || cursor.seq < report.last_seq);
                 let changed = heard.report.as_ref().is_none_or(|old| old.state != report.state);
-                (heard.at, heard.report, heard.error, heard.next) = (at, Some(report), None, Some(next));
+                (heard.at, heard.report, heard.error) = (at, Some(report), None);
+                // Until something is recorded, always from the first answer: so no later one takes the place of what is unread.
+                heard.next.get_or_insert(next);
                 first || unrecorded || changed
             }
             Err(error) => {
@@ -157,8 +166,9 @@ async fn ask_again_and_again(
             metrics.poll_failures.inc();
             tracing::debug!(address = %endpoint.address, error, "a client replica did not answer");
         }
-        let answer = answer.and_then(|report| understand(report, &endpoint.breaker, middle));
-        if mailbox.put(Timestamp::now(), answer) {
+        let answer = answer.and_then(|report| understand(report, &endpoint, middle));
+        // What it says is what it was when it was asked.
+        if mailbox.put(asked_at, answer) {
             news();
         }
     }
@@ -195,9 +205,16 @@ fn reason(error: &reqwest::Error) -> String {
 /// the question, as the client's monotonic clock says. With it comes the cursor to ask from next time.
 ///
 /// # Errors
-/// A sentence for people where the answer has no such breaker.
-pub fn understand(report: StatusReport, breaker: &str, middle: Timestamp) -> Result<(Report, Cursor), String> {
-    let Some(found) = report.breakers.iter().find(|one| one.name == breaker) else {
+/// A sentence for people where the answer has no such breaker, is another pod's, or has numbers that no status can hold.
+pub fn understand(report: StatusReport, endpoint: &Endpoint, middle: Timestamp) -> Result<(Report, Cursor), String> {
+    let breaker = &endpoint.breaker;
+    if report.schema != SCHEMA {
+        return Err(format!("it speaks the schema {}, not {SCHEMA}", report.schema));
+    }
+    if report.instance.pod_uid.as_ref().is_some_and(|uid| *uid != endpoint.pod_uid) {
+        return Err("another pod answers at its address".into());
+    }
+    let Some(found) = report.breakers.iter().find(|one| one.name == *breaker) else {
         let names: Vec<_> = report.breakers.iter().map(|one| one.name.as_str()).take(8).collect();
         return Err(format!("it has no breaker named {breaker}; it has {}", names.join(", ")));
     };
@@ -213,6 +230,15 @@ pub fn understand(report: StatusReport, breaker: &str, middle: Timestamp) -> Res
     transitions.sort_by_key(|seen| seen.transition.seq);
     let calls = found.calls.permitted.saturating_add(found.calls.not_permitted);
     let last_seq = found.transitions.last_seq;
+    let numbers =
+        transitions.iter().map(|seen| seen.transition.seq).chain([calls, last_seq, found.consecutive_failures]);
+    let years = transitions.iter().map(|seen| seen.transition.at.as_second() / SECONDS_A_YEAR);
+    if numbers.max() > Some(MAX_NUMBER)
+        || transitions.iter().any(|seen| seen.transition.at < Timestamp::UNIX_EPOCH)
+        || years.max() > Some(MAX_YEARS)
+    {
+        return Err("its numbers or times are out of range".into());
+    }
     let next = Cursor { epoch: report.instance.epoch, seq: last_seq };
     Ok((
         Report {

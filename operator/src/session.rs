@@ -29,18 +29,21 @@ use crate::{
 #[derive(Clone)]
 pub struct Bell {
     experiment: ObjectRef<ChaosExperiment>,
-    channel: mpsc::Sender<ObjectRef<ChaosExperiment>>,
+    channel: mpsc::UnboundedSender<ObjectRef<ChaosExperiment>>,
 }
 
 impl Bell {
     /// The bell of one experiment.
-    pub fn new(experiment: ObjectRef<ChaosExperiment>, channel: mpsc::Sender<ObjectRef<ChaosExperiment>>) -> Self {
+    pub fn new(
+        experiment: ObjectRef<ChaosExperiment>,
+        channel: mpsc::UnboundedSender<ObjectRef<ChaosExperiment>>,
+    ) -> Self {
         Self { experiment, channel }
     }
 
     fn ring(&self) {
-        // A full channel is no loss: the experiment is looked at again within seconds anyway.
-        drop(self.channel.clone().try_send(self.experiment.clone()));
+        // It fails only when the operator ends.
+        drop(self.channel.unbounded_send(self.experiment.clone()));
     }
 }
 
@@ -49,8 +52,8 @@ type Member = (String, String);
 
 /// An active experiment's watch and pollers.
 pub struct Session {
-    /// Uid of the experiment: another experiment of that name needs another session.
-    pub uid: Option<String>,
+    uid: Option<String>,
+    generation: Option<i64>,
     http: reqwest::Client,
     metrics: Arc<Metrics>,
     bell: Bell,
@@ -81,8 +84,13 @@ impl Session {
             });
             tokio::spawn(async move { stopped.run_until_cancelled(events).await });
         }
-        let uid = experiment.metadata.uid.clone();
-        Self { uid, http, metrics, bell, pollers: HashMap::new(), _stop: stop.drop_guard() }
+        let (uid, generation) = (experiment.metadata.uid.clone(), experiment.metadata.generation);
+        Self { uid, generation, http, metrics, bell, pollers: HashMap::new(), _stop: stop.drop_guard() }
+    }
+
+    /// Whether it is this experiment's: another one of that name, or another spec, needs another session.
+    pub fn is_of(&self, experiment: &ChaosExperiment) -> bool {
+        (&self.uid, self.generation) == (&experiment.metadata.uid, experiment.metadata.generation)
     }
 
     /// What a replica last said; begins to ask it if that is not done yet. `recorded` is its cursor in the status.
@@ -128,7 +136,9 @@ fn endpoint(client: &ClientSpec, interval: std::time::Duration, pod: &Pod) -> Re
         IntOrString::Int(number) => (u16::try_from(*number).ok(), number.to_string()),
         IntOrString::String(name) => (named_port(pod, name), name.clone()),
     };
+    let pod_uid = pod.uid().unwrap_or_default();
     Ok(Endpoint {
+        pod_uid,
         address: address(ip, port, &wanted)?,
         path: client.path.clone(),
         breaker: client.breaker.clone(),

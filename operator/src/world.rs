@@ -14,6 +14,8 @@ pub struct World {
     pub clients: Vec<ClientView>,
     /// Why there is nothing to look at: a selector of the spec that is none. The schema refuses most of them at apply.
     pub invalid: Option<String>,
+    /// Why the pods could not be listed this time.
+    pub unseen: Option<String>,
 }
 
 /// A pod that may be killed.
@@ -107,7 +109,16 @@ pub fn is_ready(pod: &v1::Pod) -> bool {
         && conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
-fn has_ended(pod: &v1::Pod) -> bool {
+/// Its containers have run to their end and are not started again.
+pub fn has_ended(pod: &v1::Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// It is a pod of a Breakwater operator, by the labels that the chart gives it. Such pods are never killed.
+pub fn is_operator(pod: &v1::Pod) -> bool {
+    let has = |key, value| {
+        pod.metadata.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|label| label == value)
+    };
+    has("app.kubernetes.io/component", "operator") && has("app.kubernetes.io/part-of", "breakwater")
 }

@@ -42,7 +42,7 @@ async fn a_selector_that_matches_nothing_is_told() {
     lab("nothing", &[], async |lab| -> Result<()> {
         let manifest = SHORT
             .replace("{matchLabels: {app: backend}}", "{matchLabels: {app: bakend}}")
-            .replace("  expect:", "  timeout: 15s\n  expect: {closesWithin: 10s} #");
+            .replace("  expect:", "  timeout: 15s\n  expect: {opensWithin: 10s, closesWithin: 10s} #");
         lab.apply(&manifest).await?;
         let waiting = lab.status("short", breakwater_e2e::SOON, |status| status.reason.is_some()).await?;
         ensure!(waiting.reason == Some(Reason::NoTargets), "it says at once what it waits for: {waiting:?}");

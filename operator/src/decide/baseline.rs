@@ -7,7 +7,7 @@ use breakwater_crds::{ChaosExperimentSpec, Client, MAX_REPLICAS, MAX_SPARED, Pod
 use jiff::Timestamp;
 
 use super::{choose, elapsed};
-use crate::world::{ClientView, ReplicaView, Report, World};
+use crate::world::{ReplicaView, Report, World};
 
 /// An answer older than this does not count for the baseline.
 const FRESH: Duration = Duration::from_secs(5);
@@ -35,7 +35,8 @@ pub fn check(spec: &ChaosExperimentSpec, world: &World, now: Timestamp) -> Resul
             let message = format!("no ready pod of this namespace matches the selector of client {}", client.name);
             return Err(Missing::new(Reason::NoClients, message));
         };
-        replicas.extend(watched(client, view, now)?);
+        let closed = |replica| closed(client, replica, spec.observe.interval.as_std(), now);
+        replicas.extend(view.replicas.iter().map(closed).collect::<Result<Vec<_>, _>>()?);
     }
     if replicas.len() > MAX_REPLICAS {
         let message =
@@ -73,13 +74,9 @@ fn targets(spec: &ChaosExperimentSpec, world: &World) -> Result<(), Missing> {
     Ok(())
 }
 
-fn watched(client: &Client, view: &ClientView, now: Timestamp) -> Result<Vec<Replica>, Missing> {
-    view.replicas.iter().map(|replica| closed(client, replica, now)).collect()
-}
-
-fn closed(client: &Client, view: &ReplicaView, now: Timestamp) -> Result<Replica, Missing> {
+fn closed(client: &Client, view: &ReplicaView, interval: Duration, now: Timestamp) -> Result<Replica, Missing> {
     let report = match &view.report {
-        Some(report) if view.error.is_none() && elapsed(view.heard_at, now) <= FRESH => report,
+        Some(report) if view.error.is_none() && elapsed(view.heard_at, now) <= FRESH + interval => report,
         _ => {
             let why = view.error.as_deref().unwrap_or("not heard yet");
             return Err(Missing::new(

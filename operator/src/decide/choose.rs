@@ -1,12 +1,12 @@
 //! Whom to kill. The same set (slot) of the same experiment always chooses the same pods, so nothing needs to be drawn.
 
-use breakwater_crds::Pods;
+use breakwater_crds::{MAX_SPARED, Pods};
 use uuid::Uuid;
 
 use crate::world::Target;
 
-/// The first set, and the uids of those that it leaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A set of kills, and the uids of those that it leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     pub victims: Vec<Target>,
     pub spared: Vec<String>,
@@ -25,12 +25,17 @@ pub fn first(pods: &Pods, experiment: Uuid, targets: &[Target]) -> Choice {
     Choice { victims, spared }
 }
 
-/// What has replaced killed pods: those that the first set did not spare, and never so many that fewer are left than it spared.
-pub fn replacements(pods: &Pods, experiment: Uuid, slot: u64, spared: &[String], targets: &[Target]) -> Vec<Target> {
-    let alive = || targets.iter().filter(|pod| pod.alive);
-    let surplus = alive().count().saturating_sub(spared.len());
-    let candidates = alive().filter(|pod| !pod.own && !spared.contains(&pod.uid)).collect();
-    take(limit(pods).min(surplus), experiment, slot, candidates)
+/// What has replaced killed pods: those that are not spared, as many as one set may name. If there are more, the target was
+/// scaled up while its outage is held: the rest is spared from now on, so that no more are down at once than were asked for.
+pub fn replacements(pods: &Pods, experiment: Uuid, slot: u64, spared: &[String], targets: &[Target]) -> Choice {
+    let candidates: Vec<_> = targets.iter().filter(|pod| pod.alive && !pod.own && !spared.contains(&pod.uid)).collect();
+    let victims = take(limit(pods), experiment, slot, candidates.clone());
+    let rest =
+        candidates.into_iter().filter(|pod| !victims.contains(pod)).map(|pod| pod.uid.clone()).collect::<Vec<_>>();
+    if spared.len() + rest.len() > MAX_SPARED {
+        return Choice::default();
+    }
+    Choice { victims, spared: rest }
 }
 
 /// How many pods one set may name.

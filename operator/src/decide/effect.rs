@@ -60,7 +60,7 @@ impl Notice {
     pub fn killed(victim: &Victim, attempt: &Attempt) -> Self {
         let (reason, warning, what) = match attempt.outcome {
             Outcome::Deleted => ("PodKilled", false, "killed"),
-            Outcome::Gone => ("PodGone", false, "did not need to kill"),
+            Outcome::Gone => ("PodGone", false, "found gone, by another hand or by a delete whose answer was lost,"),
             Outcome::Failed | Outcome::Planned => ("KillFailed", true, "did not kill"),
         };
         let message = attempt.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The verdict: a run passes on evidence alone. What a run proves nothing about is Inconclusive, never Passed.
 
 use breakwater_breaker::State;
-use breakwater_crds::{ChaosExperimentSpec, Duration, Outcome, Phase, Reason, Replica, Run, Verdict};
+use breakwater_crds::{ChaosExperimentSpec, Outcome, Phase, Reason, Replica, Run, Verdict};
 use jiff::Timestamp;
 
 use super::{elapsed, record};
@@ -63,7 +63,7 @@ pub fn interruption(spec: &ChaosExperimentSpec, run: &Run, now: Timestamp) -> Op
         );
         return Some(Ending::new(Verdict::Aborted, Reason::ClockWentBack, message));
     }
-    if run.baseline_at.is_some() && elapsed(run.started_at, now) >= spec.timeout.as_std() {
+    if run.baseline_at.is_some_and(|baseline| elapsed(baseline, now) >= spec.timeout.as_std()) {
         let message = format!("the run took longer than spec.timeout ({}); {}", spec.timeout, account(&run.clients));
         return Some(Ending::new(Verdict::Aborted, Reason::Timeout, message));
     }
@@ -108,8 +108,7 @@ impl View<'_> {
         }
         let from = self.run.first_kill_at.unwrap_or(self.baseline_at);
         let window = self.spec.observe.duration;
-        let watched_until = self.with_margin(window.after(from));
-        if self.held() || self.pending || self.now < watched_until {
+        if self.held() || self.pending || !self.is_over(window.after(from)) {
             let phase = if self.held() || self.pending { Phase::Killing } else { Phase::Observing };
             return Standing::Open(phase, Reason::Watching, format!("breakers must stay Closed for {window}"));
         }
@@ -142,10 +141,10 @@ impl View<'_> {
             Standing::Open(Phase::Recovering, reason, format!("{what}; {}", account(&self.run.clients)))
         };
         let unopened = self.run.clients.iter().any(|replica| replica.time_to_open.is_none());
-        if unopened && self.now < self.with_margin(expect.opens_within.after(first_kill)).max(hold_end) {
+        if unopened && !self.is_over(expect.opens_within.after(first_kill).max(hold_end)) {
             return waiting(Reason::WaitingForOpen, "waiting for the breakers to open");
         }
-        if self.now < self.with_margin(expect.closes_within.after(hold_end)) {
+        if !self.is_over(expect.closes_within.after(hold_end)) {
             let open = |replica: &Replica| replica.time_to_open.is_some() && replica.breaker != State::Closed;
             if self.run.clients.iter().any(open) {
                 return waiting(Reason::WaitingForClose, "waiting for the breakers to close");
@@ -170,6 +169,10 @@ impl View<'_> {
     fn finding(&self, replica: &Replica) -> Option<Ending> {
         let (expect, pod) = (&self.spec.expect, &replica.pod);
         let Some(opened) = replica.time_to_open else {
+            if replica.sequence.contains(&State::Open) {
+                let message = format!("breaker of {pod} opened before the first kill, so not because of it");
+                return Some(Ending::inconclusive(Reason::BaselineNotClosed, message));
+            }
             let outage =
                 record::summary(self.run).outage.map(|outage| format!(" in an outage of {outage}")).unwrap_or_default();
             let hint = "a longer kill.holdFor makes a longer outage";
@@ -214,9 +217,13 @@ impl View<'_> {
         self.run.hold_until.is_some_and(|end| self.now < end)
     }
 
-    /// A transition in the last moment of a window is read one poll later.
-    fn with_margin(&self, moment: Timestamp) -> Timestamp {
-        Duration::from_secs(1).after(self.spec.observe.interval.after(moment))
+    /// The window is over, and every replica was asked after its end: what a replica did is known, or nothing is concluded.
+    fn is_over(&self, end: Timestamp) -> bool {
+        let known = |replica: &Replica| {
+            let view = record::view_of(replica, self.world).filter(|view| view.heard_at >= end);
+            view.and_then(|view| view.report.as_ref()).is_some_and(|report| report.last_seq <= replica.seq)
+        };
+        self.now >= end && self.run.clients.iter().all(known)
     }
 
     fn is_quiet(&self, replica: &Replica) -> bool {

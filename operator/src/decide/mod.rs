@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use effect::{Effect, Notice, Victim};
-pub use record::{Attempt, outcomes};
+pub use record::{Attempt, outcomes, readable};
 
 use crate::world::{Target, World};
 use judge::Ending;
@@ -130,11 +130,14 @@ impl Step<'_> {
     }
 
     fn advance(&mut self, status: &mut ChaosExperimentStatus, mut run: Run) -> Run {
+        if let Some(why) = &self.world.unseen {
+            return self.blind(status, run, why);
+        }
         if let Some(why) = &self.world.invalid {
             self.ending = Some(Ending::new(Verdict::Inconclusive, Reason::InvalidSpec, why.as_str()));
             return run;
         }
-        self.effects.extend(record::clients(&mut run, self.world, self.now));
+        self.effects.extend(record::clients(self.spec, &mut run, self.world, self.now));
         record::targets(&mut run, self.world, self.now);
         if let Some(ending) = judge::interruption(self.spec, &run, self.now) {
             self.ending = Some(ending);
@@ -156,12 +159,29 @@ impl Step<'_> {
         run
     }
 
+    /// Nothing can be seen, so nothing is recorded, killed or judged; but the clock runs.
+    fn blind(&mut self, status: &mut ChaosExperimentStatus, run: Run, why: &str) -> Run {
+        let message = format!("the pods cannot be listed: {why}");
+        self.phase = Some(status.phase.filter(|_| run.baseline_at.is_some()).unwrap_or(Phase::Baseline));
+        self.ending = judge::interruption(self.spec, &run, self.now);
+        if run.baseline_at.is_none() && elapsed(run.started_at, self.now) >= self.patience() {
+            self.ending = Some(Ending::new(Verdict::Inconclusive, Reason::PodsNotListed, message.as_str()));
+        }
+        self.say(status, Reason::PodsNotListed, message);
+        run
+    }
+
+    /// How long a baseline is waited for.
+    fn patience(&self) -> Duration {
+        BASELINE_LIMIT.min(self.spec.timeout.as_std())
+    }
+
     /// No kill before every observed breaker is closed and a target is ready.
     fn baseline(&mut self, status: &mut ChaosExperimentStatus, run: &mut Run) {
         self.phase = Some(Phase::Baseline);
         match baseline::check(self.spec, self.world, self.now) {
             Err(missing) => {
-                let limit = BASELINE_LIMIT.min(self.spec.timeout.as_std());
+                let limit = self.patience();
                 if elapsed(run.started_at, self.now) >= limit {
                     let message = format!("no baseline after {limit:?}: {}", missing.message);
                     self.ending = Some(Ending::new(Verdict::Inconclusive, missing.reason, message));
@@ -194,15 +214,18 @@ impl Step<'_> {
             return;
         }
         let spaced = run.kills.last().is_none_or(|kill| elapsed(kill.planned_at, self.now) >= WAVE_SPACING);
-        if self.now < hold_until && spaced {
-            let victims = choose::replacements(
+        // Nothing is killed that nobody watches: a new operator hears every replica first.
+        let heard = |replica| record::view_of(replica, self.world).is_some_and(|view| view.report.is_some());
+        if self.now < hold_until && spaced && run.clients.iter().all(heard) {
+            let choice = choose::replacements(
                 &self.spec.target.pods,
                 self.uid(),
                 run.slot.saturating_add(1),
                 &run.spared,
                 &self.world.targets,
             );
-            self.plan(run, victims);
+            run.spared.extend(choice.spared);
+            self.plan(run, choice.victims);
         }
     }
 
@@ -234,7 +257,7 @@ impl Step<'_> {
         let mut requeue = Some(self.next_look(&run));
         if let Some(ending) = self.ending.take() {
             run.completed_at = Some(self.now);
-            record::abandon(&mut run, "not sent: the run had ended");
+            record::abandon(&mut run, self.world);
             record::calls(&mut run, self.world);
             self.phase = Some(Phase::Completed);
             status.verdict = Some(ending.verdict);
@@ -253,7 +276,7 @@ impl Step<'_> {
     /// The next moment at which something is due by the clock alone.
     fn next_look(&self, run: &Run) -> Duration {
         let due = |moment: Timestamp| elapsed(self.now, moment).max(Duration::from_millis(1));
-        let mut next = LOOK_AGAIN.min(due(self.spec.timeout.after(run.started_at)));
+        let mut next = LOOK_AGAIN.min(due(self.spec.timeout.after(run.baseline_at.unwrap_or(run.started_at))));
         if let Some(hold_until) = run.hold_until.filter(|end| *end > self.now) {
             next = next.min(due(hold_until));
             if let Some(last) = run.kills.last() {

@@ -2,8 +2,8 @@
 
 use breakwater_breaker::State;
 use breakwater_crds::{
-    Duration, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_MESSAGE, MAX_TRANSITIONS, Outcome, Replica, Run, Summary,
-    TransitionRecord,
+    ChaosExperimentSpec, Duration, Gap, GapReason, KillRecord, MAX_GAPS, MAX_KILLS, MAX_MESSAGE, MAX_TRANSITIONS,
+    Outcome, Replica, Run, Summary, TransitionRecord,
 };
 use jiff::Timestamp;
 
@@ -17,8 +17,11 @@ use crate::world::{ReplicaView, Report, Seen, World};
 /// States that are kept of a replica's way; one more than an expectation can have, so that a longer way never looks as expected.
 const MAX_SEQUENCE: usize = 17;
 
-/// Characters that are kept of a transition's cause.
+/// Bytes that are kept of a transition's cause.
 const MAX_CAUSE: usize = 128;
+
+/// How far a transition's time may be off: half of the longest round trip of a poll.
+const ALIGNMENT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What came of one kill.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +39,11 @@ pub struct Attempt {
 /// Takes the outcomes of kills into the record; each kill has one outcome for ever.
 pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
     for attempt in attempts {
-        let planned =
-            |kill: &&mut breakwater_crds::KillRecord| kill.uid == attempt.uid && kill.outcome == Outcome::Planned;
-        let Some(kill) = run.kills.iter_mut().find(planned) else { continue };
+        // Of two operators, one may find gone what the other has just killed.
+        let unsettled =
+            |outcome| outcome == Outcome::Planned || (outcome, attempt.outcome) == (Outcome::Gone, Outcome::Deleted);
+        let fits = |kill: &&mut KillRecord| kill.uid == attempt.uid && unsettled(kill.outcome);
+        let Some(kill) = run.kills.iter_mut().find(fits) else { continue };
         kill.outcome = attempt.outcome;
         kill.sent_at = attempt.sent_at;
         kill.message = attempt.message.as_deref().map(|message| readable(message, MAX_MESSAGE));
@@ -51,31 +56,31 @@ pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
     }
 }
 
-/// Kills that can no longer be sent get their outcome: what is gone was killed and the answer lost, what still lives was not.
+/// Kills that can no longer be sent in time get their outcome.
 pub fn expire(run: &mut Run, world: &World, now: Timestamp) {
-    let late: Vec<_> =
-        run.kills.iter().filter(|kill| kill.outcome == Outcome::Planned && now > deadline(run, kill)).collect();
-    let attempts: Vec<_> = late
-        .into_iter()
+    give_up(run, world, "not sent in time", |run, kill| now > deadline(run, kill));
+}
+
+/// Kills of a run that has ended get their outcome.
+pub fn abandon(run: &mut Run, world: &World) {
+    give_up(run, world, "not sent: the run had ended", |_, _| true);
+}
+
+/// What still lives was not killed; what does not may have been, and the answer was lost.
+fn give_up(run: &mut Run, world: &World, why: &str, which: impl Fn(&Run, &KillRecord) -> bool) {
+    let planned = run.kills.iter().filter(|kill| kill.outcome == Outcome::Planned && which(run, kill));
+    let attempts: Vec<_> = planned
         .map(|kill| {
             let lives = world.targets.iter().any(|pod| pod.uid == kill.uid && pod.alive);
-            let (outcome, message) = if lives {
-                (Outcome::Failed, "not sent in time")
-            } else {
-                (Outcome::Gone, "gone when it was looked at again")
+            let (outcome, message) = match &world.unseen {
+                Some(_) => (Outcome::Failed, "not known: the pods could not be listed"),
+                None if lives => (Outcome::Failed, why),
+                None => (Outcome::Gone, "gone when it was looked at again"),
             };
             Attempt { uid: kill.uid.clone(), sent_at: None, outcome, message: Some(message.into()) }
         })
         .collect();
     outcomes(run, &attempts);
-}
-
-/// Kills that will not be sent any more.
-pub fn abandon(run: &mut Run, why: &str) {
-    for kill in run.kills.iter_mut().filter(|kill| kill.outcome == Outcome::Planned) {
-        kill.outcome = Outcome::Failed;
-        kill.message = Some(why.into());
-    }
 }
 
 /// Keeps the newest kills. Planned ones are the newest, and never more than fit.
@@ -99,14 +104,14 @@ pub fn targets(run: &mut Run, world: &World, now: Timestamp) {
 }
 
 /// Takes what the replicas told into the record; says what people should hear of.
-pub fn clients(run: &mut Run, world: &World, now: Timestamp) -> Vec<Effect> {
+pub fn clients(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Timestamp) -> Vec<Effect> {
     let first_kill = run.first_kill_at.or(run.kills.first().map(|kill| kill.planned_at));
     let moments = Moments { first_kill, hold_end: run.hold_until.max(first_kill) };
     let mut notices = Vec::new();
     for replica in &mut run.clients {
         match view_of(replica, world) {
             None => lose(replica, GapReason::ReplicaGone, None, now),
-            Some(view) => hear(replica, view, &moments, now, &mut notices),
+            Some(view) => hear(replica, view, spec.observe.interval.as_std(), &moments, now, &mut notices),
         }
     }
     notices.into_iter().map(Effect::Publish).collect()
@@ -127,7 +132,7 @@ pub fn report_of<'a>(replica: &Replica, world: &'a World) -> Option<&'a Report> 
 }
 
 /// One pod may be a replica of two clients, for two breakers in it.
-fn view_of<'a>(replica: &Replica, world: &'a World) -> Option<&'a ReplicaView> {
+pub fn view_of<'a>(replica: &Replica, world: &'a World) -> Option<&'a ReplicaView> {
     let client = world.clients.iter().find(|client| client.name == replica.client)?;
     client.replicas.iter().find(|view| view.uid == replica.uid)
 }
@@ -153,7 +158,14 @@ struct Moments {
     hold_end: Option<Timestamp>,
 }
 
-fn hear(replica: &mut Replica, view: &ReplicaView, moments: &Moments, now: Timestamp, notices: &mut Vec<Notice>) {
+fn hear(
+    replica: &mut Replica,
+    view: &ReplicaView,
+    interval: std::time::Duration,
+    moments: &Moments,
+    now: Timestamp,
+    notices: &mut Vec<Notice>,
+) {
     if let Some(report) = &view.report {
         if report.epoch != replica.epoch {
             lose(replica, GapReason::InstanceRestart, None, now);
@@ -164,7 +176,7 @@ fn hear(replica: &mut Replica, view: &ReplicaView, moments: &Moments, now: Times
             take(replica, seen, moments, now, notices);
         }
     }
-    if elapsed(view.heard_at, now) > SILENCE_LIMIT {
+    if elapsed(view.heard_at, now) > SILENCE_LIMIT + interval {
         lose(replica, GapReason::NoAnswer, None, now);
     }
 }
@@ -191,17 +203,17 @@ fn take(replica: &mut Replica, seen: &Seen, moments: &Moments, now: Timestamp, n
         cause: readable(&transition.cause.to_string(), MAX_CAUSE),
     });
     replica.transitions_dropped += drop_oldest(&mut replica.transitions, MAX_TRANSITIONS);
+    let opens_first = transition.to == State::Open && !replica.sequence.contains(&State::Open);
     follow(replica, transition.to);
     let since = |moment: Option<Timestamp>| Duration::between(moment.unwrap_or(seen.aligned_at), seen.aligned_at);
+    // Before the first kill by more than the alignment of clocks can be off: it opened for another reason.
+    let early = moments.first_kill.is_some_and(|kill| elapsed(seen.aligned_at, kill) > ALIGNMENT);
     match transition.to {
-        State::Open if replica.time_to_open.is_none() => {
-            let after = since(moments.first_kill);
-            replica.time_to_open = moments.first_kill.map(|_| after);
-            notices.push(notice(
-                "BreakerOpened",
-                true,
-                format!("breaker of {} opened {after} after the first kill", replica.pod),
-            ));
+        State::Open if opens_first => {
+            let after = moments.first_kill.filter(|_| !early).map(|_| since(moments.first_kill));
+            replica.time_to_open = after;
+            let when = after.map_or(String::new(), |after| format!(" {after} after the first kill"));
+            notices.push(notice("BreakerOpened", true, format!("breaker of {} opened{when}", replica.pod)));
         }
         State::Closed if replica.sequence.len() > 1 => {
             let after = since(moments.hold_end);
@@ -248,7 +260,10 @@ fn notice(reason: &'static str, warning: bool, note: String) -> Notice {
     Notice { warning, reason, action: "Observe", note }
 }
 
-/// What others say is shown to people: without control characters, and not for ever.
-fn readable(text: &str, longest: usize) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(longest).collect()
+/// What others say is shown to people: without control characters, and in so many bytes at most.
+pub fn readable(text: &str, longest: usize) -> String {
+    let mut clean: String = text.chars().filter(|letter| !letter.is_control()).collect();
+    let end = (0..=longest.min(clean.len())).rev().find(|at| clean.is_char_boundary(*at));
+    clean.truncate(end.unwrap_or(0));
+    clean
 }

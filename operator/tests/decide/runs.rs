@@ -309,7 +309,83 @@ fn a_kill_has_one_outcome_for_ever() {
     let mut run = sim.run().clone();
     let recorded = run.clone();
     let again = Attempt { uid: run.kills[0].uid.clone(), sent_at: None, outcome: Outcome::Gone, message: None };
-    outcomes(&mut run, &[again.clone(), Attempt { outcome: Outcome::Deleted, ..again }]);
+    outcomes(&mut run, &[again.clone(), Attempt { outcome: Outcome::Deleted, ..again.clone() }]);
     assert_eq!(run, recorded);
     assert_eq!((run.killed, run.kills[0].outcome), (1, Outcome::Deleted));
+    // Unless another operator found gone what this one has killed.
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.look(Fault::DeadBeforeEffects);
+    let mut run = sim.run().clone();
+    outcomes(&mut run, &[again.clone(), Attempt { outcome: Outcome::Deleted, sent_at: Some(sim.now), ..again }]);
+    assert_eq!((run.killed, run.kills[0].outcome), (1, Outcome::Deleted));
+}
+
+#[test]
+fn a_new_operator_hears_the_clients_before_it_judges_or_kills() {
+    // Away while the breaker closed, until closesWithin is long over.
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim.until(LIMIT, |sim| sim.run().hold_until.is_some_and(|end| sim.now > end));
+    assert_eq!(sim.run().clients[0].breaker, State::Open);
+    sim.operator_away(Duration::from_secs(100));
+    assert!(!sim.is_complete(), "nothing was heard yet: {:?}", sim.status().message);
+    let (_, reason) = verdict(&mut sim);
+    assert_eq!(reason, Reason::AsExpected);
+
+    let mut sim = Sim::new(&outage("60s"), 1, 1);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    let killed = sim.killed.len();
+    sim.operator_away(Duration::from_secs(3));
+    assert_eq!(sim.killed.len(), killed, "nothing is killed that nobody watches");
+    assert_eq!(verdict(&mut sim), (Verdict::Passed, Reason::AsExpected));
+    assert!(sim.killed.len() > killed + 10);
+}
+
+#[test]
+fn a_target_that_is_scaled_up_loses_no_more_pods_at_once() {
+    let kill = "  kill: {gracePeriodSeconds: 0, holdFor: 15s}";
+    let mut sim = Sim::new(&manifest("{one: {}}", kill, "{staysClosed: true}"), 3, 1);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim.replicas = 10;
+    let held = |sim: &Sim| sim.run().hold_until.is_some_and(|end| sim.now < end);
+    let settled = sim.now + SignedDuration::from_secs(3);
+    while held(&sim) {
+        sim.step(Fault::None);
+        let ready = sim.pods.iter().filter(|pod| pod.ready_at <= sim.now).count();
+        assert!(sim.now < settled || ready >= 9, "{ready} of 10 ready");
+    }
+}
+
+#[test]
+fn a_breaker_that_opened_before_the_kill_proves_nothing() {
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.look(Fault::DeadBeforeEffects);
+    sim.look(Fault::DeadBeforeEffects);
+    let mut status = sim.status().clone();
+    status.run.as_mut().unwrap().kills[0].planned_at = sim.now + SignedDuration::from_secs(60);
+    status.run.as_mut().unwrap().first_kill_at = Some(sim.now + SignedDuration::from_secs(60));
+    status.run.as_mut().unwrap().kills[0].outcome = Outcome::Gone;
+    sim.experiment.status = Some(status);
+    (sim.replicas, sim.absent) = (0, true);
+    sim.pods.clear();
+    sim.until(LIMIT, |sim| sim.clients[0].breaker.state() == State::Open);
+    (sim.replicas, sim.absent) = (1, false);
+    sim.now = sim.run().first_kill_at.unwrap();
+    assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::BaselineNotClosed));
+}
+
+#[test]
+fn an_operator_that_cannot_list_pods_says_so_and_still_ends() {
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    let blind = World { unseen: Some("pods is forbidden".into()), ..World::default() };
+    let first = decide(&sim.experiment, &blind, sim.now);
+    assert_eq!((first.status.reason, first.effects.len()), (Some(Reason::PodsNotListed), 0));
+    assert!(first.status.message.as_ref().unwrap().contains("forbidden"));
+    sim.experiment.status = Some(first.status);
+    let later = decide(&sim.experiment, &blind, sim.now + SignedDuration::from_secs(61));
+    assert_eq!((later.status.verdict, later.status.reason), (Some(Verdict::Inconclusive), Some(Reason::PodsNotListed)));
+    sim.experiment.status = None;
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    let late = decide(&sim.experiment, &blind, sim.now + SignedDuration::from_secs(301));
+    assert_eq!((late.status.verdict, late.status.reason), (Some(Verdict::Aborted), Some(Reason::Timeout)));
 }

@@ -10,7 +10,7 @@ use breakwater_breaker::{
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Replica, Run};
 use breakwater_operator::{
     decide::{Attempt, Effect, decide, outcomes},
-    poll::understand,
+    poll::{Endpoint, understand},
     world::{ClientView, ReplicaView, Target, World},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -52,6 +52,8 @@ pub struct Client {
     heard_at: Timestamp,
     /// The cursor that its newest answer was asked with: the one that was recorded a look ago.
     asked_from: Option<Cursor>,
+    /// A new operator has not heard it yet.
+    pub unheard: bool,
     /// Its wall clock is off by so much.
     pub skew: SignedDuration,
 }
@@ -70,6 +72,8 @@ pub struct Sim {
     /// Every status that was written, in order.
     pub written: Vec<ChaosExperimentStatus>,
     pub looks: usize,
+    /// There is no operator at this time.
+    pub absent: bool,
     due: Timestamp,
     born: u64,
 }
@@ -91,6 +95,7 @@ impl Sim {
             killed: vec![],
             written: vec![],
             looks: 0,
+            absent: false,
             due: now,
             born: 0,
         };
@@ -109,6 +114,7 @@ impl Sim {
                 answers: true,
                 heard_at: now,
                 asked_from: None,
+                unheard: false,
                 skew: SignedDuration::ZERO,
             });
         }
@@ -138,6 +144,18 @@ impl Sim {
         let epoch = Uuid::from_u128(client.breaker.epoch().as_u128() + 1000);
         client.started = now;
         client.breaker = Breaker::new("backend", epoch, Settings::default(), Now::new(now, Duration::ZERO));
+    }
+
+    /// Time goes on without an operator; the new one begins with no answer of any client.
+    pub fn operator_away(&mut self, time: Duration) {
+        self.absent = true;
+        for _ in 0..time.as_millis() / STEP.as_millis() {
+            self.step(Fault::None);
+        }
+        self.absent = false;
+        self.clients.iter_mut().for_each(|client| client.unheard = true);
+        self.look(Fault::None);
+        self.clients.iter_mut().for_each(|client| client.unheard = false);
     }
 
     /// Goes on until the experiment is complete; `limit` is virtual time.
@@ -176,7 +194,7 @@ impl Sim {
         for client in &mut self.clients {
             client.live(self.now, self.pods.iter().any(|pod| pod.ready_at <= self.now && pod.labelled));
         }
-        if self.shape() != before || self.now >= self.due {
+        if !self.absent && (self.shape() != before || self.now >= self.due) {
             self.look(fault);
         }
     }
@@ -218,7 +236,7 @@ impl Sim {
             ClientView { name: of.into(), replicas: replicas.collect() }
         };
         let clients = self.experiment.spec.observe.clients.iter().map(|client| view(&client.name)).collect();
-        World { targets, clients, invalid: None }
+        World { targets, clients, invalid: None, unseen: None }
     }
 
     /// One look of the operator, as the controller does it.
@@ -300,10 +318,18 @@ impl Client {
         let instance = Instance { epoch: self.breaker.epoch(), pod_uid: None, started_at: self.started };
         let report = self.breaker.report(since, moment).expect("the cursor is one of its own");
         let answer = StatusReport { schema: "v1".into(), instance, now: moment, breakers: vec![report] };
-        if self.answers {
+        if self.answers || self.unheard {
             self.heard_at = now;
         }
-        let report = self.answers.then(|| understand(answer, "backend", now).unwrap().0);
+        let endpoint = Endpoint {
+            address: ([127, 0, 0, 1], 80).into(),
+            path: "/status".into(),
+            pod_uid: self.uid.clone(),
+            breaker: "backend".into(),
+            interval: Duration::from_millis(500),
+        };
+        let speaks = self.answers && !self.unheard;
+        let report = speaks.then(|| understand(answer, &endpoint, now).unwrap().0);
         let error = (!self.answers).then(|| "no answer".to_string());
         ReplicaView { pod: self.uid.clone(), uid: self.uid.clone(), heard_at: self.heard_at, report, error }
     }
