@@ -33,7 +33,7 @@ pub struct ChaosExperimentStatus {
     /// The metadata.generation that the status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Where the run is: Pending, Suspended, Baseline (waiting for ready targets and closed breakers), Killing, Recovering
+    /// Where the run is: Suspended, Baseline (waiting for ready targets and closed breakers), Killing, Recovering
     /// (waiting for the breakers to close), Observing (where they must stay closed), Completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
@@ -63,7 +63,6 @@ pub struct ChaosExperimentStatus {
 #[allow(missing_docs, reason = "documented at ChaosExperimentStatus::phase")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    Pending,
     Suspended,
     Baseline,
     Killing,

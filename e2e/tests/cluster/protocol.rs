@@ -106,6 +106,13 @@ async fn only_what_is_written_down_and_still_wanted_is_killed() {
         bench.refused(&experiment, &victim, &relabelled, Outcome::Failed, "does not match it any more").await?;
         bench.pods.patch("backend-0", &PatchParams::default(), &label("backend")).await?;
 
+        let operators = Patch::Merge(json!({"metadata": {"labels":
+            {"app.kubernetes.io/component": "operator", "app.kubernetes.io/part-of": "breakwater"}}}));
+        let disguised = bench.pods.patch("backend-0", &PatchParams::default(), &operators).await?;
+        bench.refused(&experiment, &victim, &disguised, Outcome::Failed, "an operator's own pod").await?;
+        let plain = Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/component": null}}}));
+        bench.pods.patch("backend-0", &PatchParams::default(), &plain).await?;
+
         // The pod changed since the decision; it is still the one, so it is killed.
         let attempt = bench.hands.kill(&experiment, &victim).await.context("it is settled")?;
         ensure!((attempt.outcome, attempt.sent_at.is_some()) == (Outcome::Deleted, true), "{attempt:?}");
