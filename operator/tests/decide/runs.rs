@@ -216,6 +216,21 @@ fn a_lost_observation_ends_the_kills() {
 }
 
 #[test]
+fn silence_is_measured_by_the_interval() {
+    for (interval, reason) in [("500ms", Reason::ObservationGap), ("10s", Reason::AsExpected)] {
+        let manifest =
+            outage("30s").replace("breaker: backend}]", &format!("breaker: backend}}], interval: {interval}"));
+        let mut sim = Sim::new(&manifest, 1, 1);
+        sim.until(LIMIT, |sim| sim.killed.len() > 3);
+        sim.clients[0].answers = false;
+        let again = sim.now + SignedDuration::from_secs(14);
+        sim.until(LIMIT, |sim| sim.now > again);
+        sim.clients[0].answers = true;
+        assert_eq!(verdict(&mut sim).1, reason, "{interval}");
+    }
+}
+
+#[test]
 fn suspend_holds_an_experiment_back_and_stops_one_that_runs() {
     let mut sim = Sim::new(&outage("60s"), 1, 1);
     sim.experiment.spec.suspend = true;
