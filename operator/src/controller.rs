@@ -7,7 +7,7 @@ use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Ru
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future::join_all, stream};
 use jiff::{Timestamp, Unit};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::PostParams,
     core::DeserializeGuard,
     runtime::{
@@ -90,15 +90,13 @@ pub async fn run(
     let config = Config::default().concurrency(CONCURRENCY);
     Controller::for_stream(stream, store)
         .with_config(config)
-        .reconcile_on(bells.map(|experiment| retyped(&experiment)))
+        .reconcile_on(bells.map(|experiment| key(Some(&experiment.name), experiment.namespace.as_deref())))
         .graceful_shutdown_on(shutdown)
         .run(reconcile, on_error, context.clone())
         .for_each(|result| {
             match result {
                 Err(controller::Error::ObjectNotFound(experiment)) => {
-                    context.observer.forget(
-                        &ObjectRef::new(&experiment.name).within(experiment.namespace.as_deref().unwrap_or_default()),
-                    );
+                    context.observer.forget(&key(Some(&experiment.name), experiment.namespace.as_deref()));
                 }
                 Err(controller::Error::QueueError(error)) => {
                     tracing::warn!(%error, "the watch on experiments broke off; it is begun anew")
@@ -110,8 +108,9 @@ pub async fn run(
         .await;
 }
 
-fn retyped(experiment: &ObjectRef<ChaosExperiment>) -> ObjectRef<Guarded> {
-    ObjectRef::new(&experiment.name).within(experiment.namespace.as_deref().unwrap_or_default())
+/// An experiment by its name, whether it can be read (`ChaosExperiment`) or perhaps not (`Guarded`).
+fn key<K: Resource<DynamicType = ()>>(name: Option<&str>, namespace: Option<&str>) -> ObjectRef<K> {
+    ObjectRef::new(name.unwrap_or_default()).within(namespace.unwrap_or_default())
 }
 
 fn on_error(_: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
@@ -136,9 +135,8 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     let cached = match &cached.0 {
         Ok(experiment) => experiment,
         Err(invalid) => {
-            let name = invalid.metadata.name.as_deref().unwrap_or_default();
-            let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
-            context.observer.forget(&ObjectRef::new(name).within(namespace));
+            let name = invalid.metadata.name.as_deref();
+            context.observer.forget(&key(name, invalid.metadata.namespace.as_deref()));
             tracing::warn!(experiment = name, error = invalid.error, "an experiment cannot be read; it is left alone");
             return Ok(Action::await_change());
         }

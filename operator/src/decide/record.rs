@@ -205,19 +205,17 @@ fn take(replica: &mut Replica, seen: &Seen, moments: &Moments, now: Timestamp, n
     replica.transitions_dropped += drop_oldest(&mut replica.transitions, MAX_TRANSITIONS);
     let opens_first = transition.to == State::Open && !replica.sequence.contains(&State::Open);
     follow(replica, transition.to);
-    let since = |moment: Option<Timestamp>| Duration::between(moment.unwrap_or(seen.aligned_at), seen.aligned_at);
-    // Before the first kill by more than the alignment of clocks can be off: it opened for another reason.
-    let early = moments.first_kill.is_some_and(|kill| elapsed(seen.aligned_at, kill) > ALIGNMENT);
     match transition.to {
         State::Open if opens_first => {
-            let after = moments.first_kill.filter(|_| !early).map(|_| since(moments.first_kill));
-            replica.time_to_open = after;
-            let when = after.map_or(String::new(), |after| format!(" {after} after the first kill"));
+            // Earlier than the first kill by more than the clocks' alignment can be off, it opened for another reason.
+            let cause = moments.first_kill.filter(|kill| elapsed(seen.aligned_at, *kill) <= ALIGNMENT);
+            replica.time_to_open = cause.map(|kill| Duration::between(kill, seen.aligned_at));
+            let when = replica.time_to_open.map_or(String::new(), |after| format!(" {after} after the first kill"));
             notices.push(notice("BreakerOpened", true, format!("breaker of {} opened{when}", replica.pod)));
         }
         State::Closed if replica.sequence.len() > 1 => {
-            let after = since(moments.hold_end);
-            replica.time_to_close = moments.hold_end.map(|_| after);
+            replica.time_to_close = moments.hold_end.map(|end| Duration::between(end, seen.aligned_at));
+            let after = replica.time_to_close.unwrap_or_default();
             notices.push(notice(
                 "BreakerClosed",
                 false,
