@@ -15,7 +15,7 @@ use crate::{
     decide::{Attempt, Notice, Victim, readable},
     error::{Error, in_time},
     observe::selector,
-    world::is_operator,
+    world::exemption,
 };
 
 /// How often a victim is looked at again when it changes between the look and the delete, as under its kubelet's writes.
@@ -73,8 +73,8 @@ impl Hands {
             Some(pod) if pod.metadata.uid.as_deref() == Some(&victim.uid) => pod,
             _ => return Ok(gone("gone when it was looked at again")),
         };
-        if is_operator(&pod) {
-            return Ok(failed(victim, "not sent: it is an operator's own pod".into()));
+        if let Some(why) = exemption(&pod) {
+            return Ok(failed(victim, format!("not sent: {why}")));
         }
         if pod.metadata.deletion_timestamp.is_some() {
             return Ok(gone("terminating already when it was looked at again"));

@@ -20,7 +20,7 @@ use crate::{
     metrics::Metrics,
     poll,
     session::{Bell, Session},
-    world::{ClientView, Target, World, has_ended, is_operator, is_ready},
+    world::{ClientView, Target, World, has_ended, is_ready},
 };
 
 /// Pods that one request for a list may bring.
@@ -142,11 +142,8 @@ impl Observer {
     }
 
     fn is_own(&self, namespace: &str, pod: &Pod) -> bool {
-        is_operator(pod)
-            || self
-                .own_pod
-                .as_ref()
-                .is_some_and(|own| own.namespace == namespace && Some(&own.name) == pod.metadata.name.as_ref())
+        let own = self.own_pod.as_ref();
+        own.is_some_and(|own| own.namespace == namespace && Some(&own.name) == pod.metadata.name.as_ref())
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<Experiment, Session>> {

@@ -33,8 +33,8 @@ pub struct Target {
     pub ready: bool,
     /// It neither ends nor has ended.
     pub alive: bool,
-    /// It is the operator's own pod.
-    pub own: bool,
+    /// It is never killed, whatever selects it: see [`exemption`].
+    pub exempt: bool,
 }
 
 /// A client and its ready replicas.
@@ -93,7 +93,7 @@ impl Target {
         Self {
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
-            own,
+            exempt: own || exemption(pod).is_some(),
             resource_version: pod.metadata.resource_version.clone(),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
             ready: is_ready(pod),
@@ -115,10 +115,63 @@ pub fn has_ended(pod: &v1::Pod) -> bool {
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// It is a pod of a Breakwater operator, by the labels that the chart gives it. Such pods are never killed.
-pub fn is_operator(pod: &v1::Pod) -> bool {
+/// A pod of this priority or above is critical to the cluster.
+/// <https://kubernetes.io/docs/tasks/administer-cluster/guaranteed-scheduling-critical-addon-pods/>
+const CRITICAL_PRIORITY: i32 = 2_000_000_000;
+/// Its value names what the kubelet mirrors: <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror>
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Why a pod is never killed, if it is one of those: an operator's own, one that is critical to the cluster, or the mirror of
+/// a static pod, which only its kubelet can end.
+pub fn exemption(pod: &v1::Pod) -> Option<&'static str> {
+    if is_operator(pod) {
+        return Some("it is an operator's own pod");
+    }
+    if pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|priority| priority >= CRITICAL_PRIORITY) {
+        return Some("its priority says that it is critical to the cluster");
+    }
+    if pod.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(MIRROR)) {
+        return Some("it is the mirror of a static pod");
+    }
+    None
+}
+
+/// By the labels that the chart gives it.
+fn is_operator(pod: &v1::Pod) -> bool {
     let has = |key, value| {
         pod.metadata.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|label| label == value)
     };
     has("app.kubernetes.io/component", "operator") && has("app.kubernetes.io/part-of", "breakwater")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_pods_are_never_killed() {
+        for (pod, words) in [
+            (
+                serde_json::json!({"metadata": {"labels": {"app": "backend"}}, "spec": {"priority": 1_000_000_000}}),
+                None,
+            ),
+            (serde_json::json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "breakwater"}}}), None),
+            (serde_json::json!({"metadata": {"labels": {"app.kubernetes.io/component": "operator"}}}), None),
+            (
+                serde_json::json!({"metadata": {"labels":
+                    {"app.kubernetes.io/part-of": "breakwater", "app.kubernetes.io/component": "operator"}}}),
+                Some("an operator's own"),
+            ),
+            (serde_json::json!({"spec": {"priority": 2_000_000_000}}), Some("critical")),
+            (serde_json::json!({"spec": {"priority": 2_000_001_000}}), Some("critical")),
+            (serde_json::json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "8c1f"}}}), Some("mirror")),
+        ] {
+            let parsed: v1::Pod = serde_json::from_value(pod.clone()).unwrap();
+            let said = exemption(&parsed);
+            assert_eq!(said.is_some(), words.is_some(), "{pod}: {said:?}");
+            assert!(said.unwrap_or_default().contains(words.unwrap_or_default()), "{pod}: {said:?}");
+            assert_eq!(Target::from_pod(&parsed, false).exempt, words.is_some(), "{pod}");
+        }
+        assert!(Target::from_pod(&v1::Pod::default(), true).exempt, "the operator's own pod, by its name");
+    }
 }

@@ -47,8 +47,8 @@ pub fn check(spec: &ChaosExperimentSpec, world: &World, now: Timestamp) -> Resul
 }
 
 fn targets(spec: &ChaosExperimentSpec, world: &World) -> Result<(), Missing> {
-    let alive = world.targets.iter().filter(|pod| pod.alive && !pod.own).count();
-    let ready = world.targets.iter().filter(|pod| pod.ready && !pod.own).count();
+    let alive = world.targets.iter().filter(|pod| pod.alive && !pod.exempt).count();
+    let ready = world.targets.iter().filter(|pod| pod.ready && !pod.exempt).count();
     let pods = &spec.target.pods;
     let wanted = match pods {
         Pods::All(_) | Pods::One(_) => 1,

@@ -15,7 +15,7 @@ pub struct Choice {
 /// The first set of a run: of one or a fixed number, pods that are ready; of all, every pod that is not ending.
 pub fn first(pods: &Pods, experiment: Uuid, targets: &[Target]) -> Choice {
     let all = matches!(pods, Pods::All(_));
-    let candidates = targets.iter().filter(|pod| pod.alive && !pod.own && (all || pod.ready)).collect();
+    let candidates = targets.iter().filter(|pod| pod.alive && !pod.exempt && (all || pod.ready)).collect();
     let victims = take(limit(pods), experiment, 1, candidates);
     let spared = targets
         .iter()
@@ -28,7 +28,8 @@ pub fn first(pods: &Pods, experiment: Uuid, targets: &[Target]) -> Choice {
 /// What has replaced killed pods: those that are not spared, as many as one set may name. If there are more, the target was
 /// scaled up while its outage is held: the rest is spared from now on, so that no more are down at once than were asked for.
 pub fn replacements(pods: &Pods, experiment: Uuid, slot: u64, spared: &[String], targets: &[Target]) -> Choice {
-    let candidates: Vec<_> = targets.iter().filter(|pod| pod.alive && !pod.own && !spared.contains(&pod.uid)).collect();
+    let candidates: Vec<_> =
+        targets.iter().filter(|pod| pod.alive && !pod.exempt && !spared.contains(&pod.uid)).collect();
     let victims = take(limit(pods), experiment, slot, candidates.clone());
     let rest =
         candidates.into_iter().filter(|pod| !victims.contains(pod)).map(|pod| pod.uid.clone()).collect::<Vec<_>>();

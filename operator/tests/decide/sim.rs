@@ -37,7 +37,7 @@ pub struct Pod {
     pub uid: String,
     pub ready_at: Timestamp,
     pub labelled: bool,
-    pub own: bool,
+    pub exempt: bool,
 }
 
 pub struct Client {
@@ -208,7 +208,7 @@ impl Sim {
         while self.pods.iter().filter(|pod| pod.labelled).count() < self.replicas {
             self.born += 1;
             let ready_at = self.now + SignedDuration::try_from(self.start_up).unwrap();
-            self.pods.push(Pod { uid: format!("pod-{}", self.born), ready_at, labelled: true, own: false });
+            self.pods.push(Pod { uid: format!("pod-{}", self.born), ready_at, labelled: true, exempt: false });
         }
     }
 
@@ -220,7 +220,7 @@ impl Sim {
             node: Some("node1".into()),
             ready: pod.ready_at <= self.now,
             alive: true,
-            own: pod.own,
+            exempt: pod.exempt,
         };
         let targets = self.pods.iter().filter(|pod| pod.labelled).map(target).collect();
         let recorded =
