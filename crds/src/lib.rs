@@ -13,6 +13,12 @@
 //! ```
 
 mod duration;
+mod expect;
+mod history;
+mod observe;
+mod replica;
+mod run;
+mod schedule;
 mod selector;
 mod spec;
 mod status;
@@ -20,6 +26,15 @@ mod yaml;
 
 pub use breakwater_breaker::State;
 pub use duration::{Duration, ParseDurationError};
+pub use expect::*;
+pub use history::*;
+pub use observe::*;
+pub use replica::*;
+pub use run::*;
+pub use schedule::*;
 pub use spec::*;
 pub use status::*;
 pub use yaml::{crd, crd_yaml};
+
+/// Annotation that ends a run at once, whatever its value: `kubectl annotate chaosexp NAME chaos.breakwater.dev/abort=now`.
+pub const ABORT: &str = "chaos.breakwater.dev/abort";

@@ -80,7 +80,7 @@ fn every_field_is_explained() {
 fn spec_fields(schema: &serde_json::Value, path: &str, into: &mut BTreeSet<String>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
-        let leaf = matches!(name.as_str(), "selector" | "pods");
+        let leaf = matches!(name.as_str(), "selector" | "pods" | "workload");
         let group = matches!(name.as_str(), "target" | "observe" | "expect");
         if !group {
             into.insert(path.clone());

@@ -1,21 +1,23 @@
 //! Does what a decision wants done: kills, by the one protocol there is, and Events.
 #![allow(clippy::disallowed_methods, reason = "the edge: here a kill gets its time")]
 
-use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Outcome, Phase};
+use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Method, Outcome, Phase};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Preconditions},
-    core::SelectorExt,
+    api::{DeleteParams, EvictParams, Preconditions},
+    core::{SelectorExt, Status},
     runtime::events::{Event, EventType, Recorder},
 };
 
 use crate::{
-    decide::{Attempt, Notice, Victim, readable},
+    decide::{Attempt, Notice, Victim, is_aborted, readable},
     error::{Error, in_time},
-    observe::selector,
-    world::exemption,
+    halt::Halt,
+    observe::{list, selector},
+    workload::{self, Owners},
+    world::{exemption, is_ready},
 };
 
 /// How often a victim is looked at again when it changes between the look and the delete, as under its kubelet's writes.
@@ -27,12 +29,13 @@ const MAX_NOTE: usize = 1024;
 pub struct Hands {
     client: Client,
     events: Recorder,
+    halt: Halt,
 }
 
 impl Hands {
     /// `client` must not try anything again by itself: a kill whose answer is lost is looked into, not sent again.
-    pub fn new(client: Client, events: Recorder) -> Self {
-        Self { client, events }
+    pub fn new(client: Client, events: Recorder, halt: Halt) -> Self {
+        Self { client, events, halt }
     }
 
     /// Kills a victim that is written down in the status of `experiment`, or finds out why not. `None`: nothing is known yet,
@@ -68,6 +71,12 @@ impl Hands {
             Ok(kill) => kill,
             Err(why) => return Ok(failed(victim, format!("not sent: {why}"))),
         };
+        if let Some(why) = self.halt.why().await? {
+            return Ok(failed(victim, format!("not sent: {why}")));
+        }
+        if kill.method == Method::RolloutRestart {
+            return self.restart(&current, victim).await;
+        }
         let gone = |message: &str| Attempt { outcome: Outcome::Gone, ..failed(victim, message.into()) };
         let pod = match in_time(pods.get_opt(&victim.name)).await? {
             Some(pod) if pod.metadata.uid.as_deref() == Some(&victim.uid) => pod,
@@ -79,12 +88,35 @@ impl Hands {
         if pod.metadata.deletion_timestamp.is_some() {
             return Ok(gone("terminating already when it was looked at again"));
         }
-        if !selector(&current.spec.target.selector).is_ok_and(|selector| selector.matches(pod.labels())) {
+        let target = &current.spec.target;
+        let Some(selector) = selector(&target.selector).ok().filter(|selector| selector.matches(pod.labels())) else {
             return Ok(failed(victim, "not sent: the selector does not match it any more".into()));
+        };
+        let mut owners = target.workload.as_ref().map(|of| Owners::new(self.client.clone(), &namespace, of));
+        if let Some(owners) = &mut owners
+            && !owners.own(&pod).await?
+        {
+            return Ok(failed(victim, "not sent: it does not belong to spec.target.workload".into()));
+        }
+        if target.min_available > 0 && is_ready(&pod) {
+            let mut left = 0;
+            for other in list(&pods, &selector).await?.iter().filter(|pod| is_ready(pod)) {
+                left += u32::from(match &mut owners {
+                    Some(owners) => owners.own(other).await?,
+                    None => true,
+                });
+            }
+            if left <= target.min_available {
+                let message = format!("{left} target pods are ready, and minAvailable is {}", target.min_available);
+                return Ok(Attempt { outcome: Outcome::Blocked, ..failed(victim, message) });
+            }
         }
         let sent_at = Timestamp::now();
         if sent_at > victim.deadline {
             return Ok(failed(victim, "not sent in time".into()));
+        }
+        if current.spec.dry_run {
+            return Ok(Attempt { outcome: Outcome::DryRun, ..failed(victim, "not sent: spec.dryRun is true".into()) });
         }
         let params = DeleteParams {
             grace_period_seconds: kill.grace_period_seconds,
@@ -94,15 +126,61 @@ impl Hands {
             }),
             ..DeleteParams::default()
         };
-        match in_time(pods.delete(&victim.name, &params)).await {
-            Ok(_) => Ok(Attempt {
-                uid: victim.uid.clone(),
-                sent_at: Some(sent_at),
-                outcome: Outcome::Deleted,
-                message: None,
+        let done = |outcome| Attempt { uid: victim.uid.clone(), sent_at: Some(sent_at), outcome, message: None };
+        let sent = match kill.method {
+            Method::Evict => {
+                let params = EvictParams { delete_options: Some(params), ..EvictParams::default() };
+                in_time(pods.evict(&victim.name, &params)).await.map(|_| done(Outcome::Evicted))
+            }
+            _ => in_time(pods.delete(&victim.name, &params)).await.map(|_| done(Outcome::Deleted)),
+        };
+        match &sent {
+            Err(error) if error.is_not_found() => Ok(gone("gone when the kill arrived")),
+            Err(Error::Api(kube::Error::Api(status))) => match forbidden_by_budget(status) {
+                Some(why) => Ok(Attempt { outcome: Outcome::Blocked, ..failed(victim, why) }),
+                None => sent,
+            },
+            _ => sent,
+        }
+    }
+
+    /// Restarts the workload that is written down as the victim.
+    async fn restart(&self, current: &ChaosExperiment, victim: &Victim) -> Result<Attempt, Error> {
+        let Some(workload) = current.spec.target.workload.as_ref().filter(|workload| workload.name == victim.name)
+        else {
+            return Ok(failed(victim, "not sent: spec.target.workload is another one".into()));
+        };
+        let sent_at = Timestamp::now();
+        if sent_at > victim.deadline {
+            return Ok(failed(victim, "not sent in time".into()));
+        }
+        if current.spec.dry_run {
+            return Ok(Attempt { outcome: Outcome::DryRun, ..failed(victim, "not sent: spec.dryRun is true".into()) });
+        }
+        let namespace = current.namespace().unwrap_or_default();
+        let client = self.client.clone();
+        Ok(match workload::restart(client, &namespace, workload, &victim.uid, victim.planned_at).await? {
+            Some(()) => {
+                Attempt { uid: victim.uid.clone(), sent_at: Some(sent_at), outcome: Outcome::Restarted, message: None }
+            }
+            None => Attempt { outcome: Outcome::Gone, ..failed(victim, "gone when it was looked at again".into()) },
+        })
+    }
+
+    /// Deletes an experiment that has outlived its ttlAfterFinished, if nobody has written to it since.
+    pub async fn remove(&self, experiment: &ChaosExperiment) -> Result<(), Error> {
+        let experiments: Api<ChaosExperiment> =
+            Api::namespaced(self.client.clone(), &experiment.namespace().unwrap_or_default());
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: experiment.metadata.uid.clone(),
+                resource_version: experiment.metadata.resource_version.clone(),
             }),
-            Err(error) if error.is_not_found() => Ok(gone("gone when the delete arrived")),
-            Err(error) => Err(error),
+            ..DeleteParams::default()
+        };
+        match in_time(experiments.delete(&experiment.name_any(), &params)).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -130,13 +208,16 @@ fn permission<'a>(
     if current.metadata.uid != decided.metadata.uid || current.metadata.deletion_timestamp.is_some() {
         return Err("the experiment is gone");
     }
+    if is_aborted(current) {
+        return Err("the experiment is aborted");
+    }
     if current.spec.suspend {
         return Err("the experiment is suspended");
     }
     let status = current.status.as_ref().filter(|status| status.phase == Some(Phase::Killing));
     let run = status.and_then(|status| status.run.as_ref()).ok_or("the run is past its kills")?;
-    let is_planned =
-        |kill: &KillRecord| kill.uid == victim.uid && kill.slot == victim.slot && kill.outcome == Outcome::Planned;
+    let waits = |outcome| matches!(outcome, Outcome::Planned | Outcome::Blocked);
+    let is_planned = |kill: &KillRecord| kill.uid == victim.uid && kill.slot == victim.slot && waits(kill.outcome);
     if !run.kills.iter().any(is_planned) {
         return Err("it is not written down as planned");
     }
@@ -145,4 +226,11 @@ fn permission<'a>(
 
 fn failed(victim: &Victim, message: String) -> Attempt {
     Attempt { uid: victim.uid.clone(), sent_at: None, outcome: Outcome::Failed, message: Some(message) }
+}
+
+/// What a PodDisruptionBudget says to an eviction that it forbids; other answers with the same code mean that the API server is busy.
+fn forbidden_by_budget(status: &Status) -> Option<String> {
+    let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+    let budget = causes.iter().find(|cause| cause.reason == "DisruptionBudget").filter(|_| status.code == 429)?;
+    Some(format!("{} {}", status.message, budget.message))
 }

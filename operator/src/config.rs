@@ -16,6 +16,9 @@ pub struct Config {
     /// The one namespace whose experiments are run; without it, those of all namespaces.
     #[arg(long, env = "OPERATOR_NAMESPACE", value_parser = namespace)]
     pub namespace: Option<String>,
+    /// Name of a ConfigMap in the operator's own namespace that stops every kill while its key `halt` is `true`.
+    #[arg(long, env = "OPERATOR_HALT_CONFIGMAP", default_value = "breakwater-halt")]
+    pub halt_configmap: String,
     /// How log lines look; their level is set by RUST_LOG, such as RUST_LOG=breakwater_operator=debug.
     #[arg(long, env = "LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,

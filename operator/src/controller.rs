@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Run};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Run};
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future::join_all, stream};
 use jiff::{Timestamp, Unit};
 use kube::{
@@ -11,7 +11,7 @@ use kube::{
     api::PostParams,
     core::DeserializeGuard,
     runtime::{
-        Config, Controller, WatchStreamExt,
+        Config, Controller, Predicate, WatchStreamExt,
         controller::{self, Action},
         predicates, reflector,
         reflector::{ObjectRef, Store},
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::{
     apply::Hands,
-    decide::{self, Attempt, Effect, Notice, Victim},
+    decide::{self, Attempt, Decision, Notice, Victim},
     error::{Error, in_time},
     metrics::Metrics,
     observe::Observer,
@@ -75,8 +75,8 @@ pub fn watch(
             }
         })
         .applied_objects()
-        // Own status writes are no reason to look again.
-        .predicate_filter(predicates::generation, Default::default());
+        // Own status writes are no reason to look again; the annotation that ends a run is.
+        .predicate_filter(predicates::generation.combine(predicates::annotations), Default::default());
     (reader, stream)
 }
 
@@ -142,9 +142,14 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         }
     };
     let key = ObjectRef::from_obj(cached);
-    if decide::is_complete(cached) {
+    // Where nothing is due, what is known is enough: an idle experiment sends no request.
+    let now = now();
+    if !decide::is_active(cached, now) {
         context.observer.forget(&key);
-        return Ok(Action::await_change());
+        let decision = decide::decide(cached, &World::default(), now);
+        if !decision.delete && cached.status.as_ref() == Some(&decision.status) {
+            return Ok(again(decision.requeue));
+        }
     }
     let experiments: Api<ChaosExperiment> =
         Api::namespaced(context.client.clone(), &cached.namespace().unwrap_or_default());
@@ -152,8 +157,7 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         context.observer.forget(&key);
         return Ok(Action::await_change());
     };
-    let now = now();
-    let world = if decide::is_active(&experiment) {
+    let world = if decide::is_active(&experiment, now) {
         context.observer.look(&experiment, now).await.unwrap_or_else(|error| {
             context.metrics.reconcile_errors.inc();
             World { unseen: Some(error.to_string()), ..World::default() }
@@ -162,21 +166,26 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         World::default()
     };
     let decision = decide::decide(&experiment, &world, now);
+    if decision.delete {
+        context.hands.remove(&experiment).await?;
+        return Ok(Action::await_change());
+    }
     let mut current = experiment.clone();
     if experiment.status.as_ref() != Some(&decision.status) {
         current.status = Some(decision.status.clone());
         current = write(&experiments, &current).await?;
         count(context, experiment.status.as_ref(), &decision.status);
     }
-    if decision.requeue.is_none() {
+    if decide::running(&decision.status).is_none() {
         context.observer.forget(&key);
     }
-    let unknown = do_effects(context, &experiments, &current, decision.effects).await?;
-    Ok(match decision.requeue {
-        Some(_) if unknown => Action::requeue(AFTER_UNKNOWN),
-        Some(after) => Action::requeue(after),
-        None => Action::await_change(),
-    })
+    let requeue = decision.requeue;
+    let unknown = do_effects(context, &experiments, &current, decision).await?;
+    Ok(if unknown { Action::requeue(AFTER_UNKNOWN) } else { again(requeue) })
+}
+
+fn again(requeue: Option<Duration>) -> Action {
+    requeue.map_or_else(Action::await_change, Action::requeue)
 }
 
 /// Does the effects and writes the outcomes of kills down. True if one has no outcome yet.
@@ -184,34 +193,33 @@ async fn do_effects(
     context: &Context,
     experiments: &Api<ChaosExperiment>,
     experiment: &ChaosExperiment,
-    effects: Vec<Effect>,
+    decision: Decision,
 ) -> Result<bool, Error> {
-    let (mut notices, mut victims) = (Vec::new(), Vec::new());
-    for effect in effects {
-        match effect {
-            Effect::Publish(notice) => notices.push(notice),
-            Effect::Kill(victim) => victims.push(victim),
-        }
-    }
+    let mut notices = decision.notices;
     let kill = async |victim: Victim| (context.hands.kill(experiment, &victim).await, victim);
-    let kills: Vec<_> = stream::iter(victims).map(kill).buffered(KILLS_AT_ONCE).collect().await;
+    // How many are left is counted before each kill, so with minAvailable they go one after the other.
+    let at_once = if experiment.spec.target.min_available > 0 { 1 } else { KILLS_AT_ONCE };
+    let kills: Vec<_> = stream::iter(decision.kills).map(kill).buffered(at_once).collect().await;
     let unknown = kills.iter().any(|(attempt, _)| attempt.is_none());
     let mut attempts = Vec::new();
     for (attempt, victim) in kills.into_iter().filter_map(|(attempt, victim)| Some((attempt?, victim))) {
-        context.metrics.kills.get_or_create(&attempt.outcome.into()).inc();
-        let (outcome, message) = (attempt.outcome, attempt.message.as_deref());
-        tracing::info!(
-            experiment = experiment.name_any(),
-            pod = victim.name,
-            uid = victim.uid,
-            slot = victim.slot,
-            ?outcome,
-            message,
-            "kill"
-        );
-        // Of a held outage the first set is told: the status has the rest.
-        if victim.slot == 1 || attempt.outcome == Outcome::Failed {
-            notices.push(Notice::killed(&victim, &attempt));
+        // A budget that goes on to forbid a kill is told once.
+        if !is_blocked(experiment, &victim) || attempt.outcome != Outcome::Blocked {
+            context.metrics.killed(&victim, &attempt);
+            let (outcome, message) = (attempt.outcome, attempt.message.as_deref());
+            tracing::info!(
+                experiment = experiment.name_any(),
+                pod = victim.name,
+                uid = victim.uid,
+                slot = victim.slot,
+                ?outcome,
+                message,
+                "kill"
+            );
+            // Of a held outage the first set is told: the status has the rest.
+            if victim.first || attempt.outcome == Outcome::Failed {
+                notices.push(Notice::killed(&victim, &attempt));
+            }
         }
         attempts.push(attempt);
     }
@@ -222,6 +230,11 @@ async fn do_effects(
         tracing::warn!(experiment = experiment.name_any(), "events were not published in time");
     }
     recorded.map(|()| unknown)
+}
+
+fn is_blocked(experiment: &ChaosExperiment, victim: &Victim) -> bool {
+    let kills = run_of(experiment).map_or(&[][..], |run| &run.kills);
+    kills.iter().any(|kill| (&kill.uid, kill.slot, kill.outcome) == (&victim.uid, victim.slot, Outcome::Blocked))
 }
 
 /// Outcomes belong to the run that planned the kills, whoever else has written to the status meanwhile.
@@ -240,7 +253,11 @@ async fn record(
         else {
             return Ok(());
         };
+        let before = run.clone();
         decide::outcomes(run, attempts);
+        if *run == before {
+            return Ok(());
+        }
         match write(experiments, &experiment).await {
             Err(error) if error.is_conflict() => {}
             result => return result.map(drop),
@@ -268,9 +285,16 @@ fn count(context: &Context, before: Option<&ChaosExperimentStatus>, after: &Chao
             context.metrics.transitions.get_or_create(&transition.to.into()).inc();
         }
     }
-    if let (Some(Phase::Completed), Some(verdict)) = (after.phase, after.verdict) {
+    let ended = |status: &ChaosExperimentStatus| status.run.as_ref().is_some_and(|run| run.completed_at.is_some());
+    if let Some(verdict) = after
+        .verdict
+        .filter(|_| ended(after) && !before.is_some_and(|before| ended(before) && before.runs == after.runs))
+    {
         context.metrics.runs.get_or_create(&verdict.into()).inc();
+        context.metrics.summary(after.summary.as_ref());
     }
+    let missed = |status: &ChaosExperimentStatus| status.missed_runs;
+    context.metrics.missed_starts.inc_by(missed(after).saturating_sub(before.map_or(0, missed)));
 }
 
 fn run_of(experiment: &ChaosExperiment) -> Option<&Run> {

@@ -7,6 +7,7 @@ use breakwater_operator::{
     apply::Hands,
     config::{Config, LogFormat},
     controller::{self, Context},
+    halt::Halt,
     metrics::Metrics,
     observe::Observer,
 };
@@ -52,9 +53,13 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     })?;
     let metrics = Arc::new(Metrics::default());
     let reporter = Reporter { controller: "breakwater".into(), instance: config.pod_name.clone() };
-    let hands = Hands::new(effects.clone(), Recorder::new(effects.clone(), reporter));
+    let halt = match &config.pod_namespace {
+        Some(namespace) => Halt::new(effects.clone(), namespace, &config.halt_configmap),
+        None => Halt::none(),
+    };
+    let hands = Hands::new(effects.clone(), Recorder::new(effects.clone(), reporter), halt.clone());
     let (bell, bells) = mpsc::unbounded();
-    let observer = Observer::new(client.clone(), metrics.clone(), config.own_pod(), bell)?;
+    let observer = Observer::new(client.clone(), metrics.clone(), config.own_pod(), halt, bell)?;
     let (ready, readiness) = watch::channel(false);
     let listed = ready.clone();
     let (store, stream) = controller::watch(client, config.namespace.as_deref(), move || {

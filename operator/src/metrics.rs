@@ -1,7 +1,8 @@
 //! What the operator counts, for Prometheus.
 
+use crate::decide::{Attempt, Victim};
 use breakwater_breaker::State;
-use breakwater_crds::{Outcome, Verdict};
+use breakwater_crds::{Outcome, Summary, Verdict};
 use prometheus_client::{
     encoding::{EncodeLabelSet, LabelSetEncoder, text::encode},
     metrics::{
@@ -24,6 +25,16 @@ pub struct Metrics {
     pub kills: Family<Labels, Counter>,
     /// Transitions of clients' breakers that were recorded, by the state after.
     pub transitions: Family<Labels, Counter>,
+    /// Starts of schedules that were skipped.
+    pub missed_starts: Counter,
+    /// From the first kill to the last breaker's opening, of runs that ended.
+    pub time_to_open_seconds: Histogram,
+    /// From the end of the hold to the last breaker's closing, of runs that ended.
+    pub time_to_close_seconds: Histogram,
+    /// From the moment that a kill was written down to the moment that it was sent.
+    pub kill_lateness_seconds: Histogram,
+    /// Requests to the API server, by method and answer.
+    pub api_requests: Family<[(&'static str, &'static str); 2], Counter>,
     /// Questions to client replicas that failed.
     pub poll_failures: Counter,
     /// How long one look at an experiment took.
@@ -53,6 +64,7 @@ impl From<Verdict> for Labels {
                 Verdict::Failed => "Failed",
                 Verdict::Inconclusive => "Inconclusive",
                 Verdict::Aborted => "Aborted",
+                Verdict::DryRun => "DryRun",
             },
         )
     }
@@ -65,6 +77,10 @@ impl From<Outcome> for Labels {
             match outcome {
                 Outcome::Planned => "Planned",
                 Outcome::Deleted => "Deleted",
+                Outcome::Evicted => "Evicted",
+                Outcome::Restarted => "Restarted",
+                Outcome::Blocked => "Blocked",
+                Outcome::DryRun => "DryRun",
                 Outcome::Gone => "Gone",
                 Outcome::Failed => "Failed",
             },
@@ -85,6 +101,11 @@ impl Default for Metrics {
             runs: Family::default(),
             kills: Family::default(),
             transitions: Family::default(),
+            missed_starts: Counter::default(),
+            time_to_open_seconds: Histogram::new(exponential_buckets(0.25, 2.0, 13)),
+            time_to_close_seconds: Histogram::new(exponential_buckets(0.25, 2.0, 13)),
+            kill_lateness_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            api_requests: Family::default(),
             poll_failures: Counter::default(),
             reconcile_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             reconcile_errors: Counter::default(),
@@ -95,9 +116,20 @@ impl Default for Metrics {
         registry.register("runs", "Experiments that ended", metrics.runs.clone());
         registry.register("kills", "Kills of pods", metrics.kills.clone());
         registry.register("transitions", "Transitions of breakers that were recorded", metrics.transitions.clone());
+        registry.register("missed_starts", "Starts of schedules that were skipped", metrics.missed_starts.clone());
+        let mut seconds = |name: &str, help: &str, histogram: &Histogram| {
+            registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        };
+        seconds("time_to_open", "From the first kill to the last breaker's opening", &metrics.time_to_open_seconds);
+        seconds(
+            "time_to_close",
+            "From the end of the hold to the last breaker's closing",
+            &metrics.time_to_close_seconds,
+        );
+        seconds("kill_lateness", "From a kill's being written down to its being sent", &metrics.kill_lateness_seconds);
+        seconds("reconcile", "How long one look at an experiment took", &metrics.reconcile_seconds);
+        registry.register("api_requests", "Requests to the API server", metrics.api_requests.clone());
         registry.register("poll_failures", "Questions to client replicas that failed", metrics.poll_failures.clone());
-        let (help, seconds) = ("How long one look at an experiment took", metrics.reconcile_seconds.clone());
-        registry.register_with_unit("reconcile", help, Unit::Seconds, seconds);
         registry.register(
             "reconcile_errors",
             "Looks that failed and were tried again",
@@ -109,6 +141,26 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// What came of a kill.
+    pub fn killed(&self, victim: &Victim, attempt: &Attempt) {
+        self.kills.get_or_create(&attempt.outcome.into()).inc();
+        if let Some(sent) = attempt.sent_at {
+            self.kill_lateness_seconds.observe(sent.duration_since(victim.planned_at).as_secs_f64().max(0.0));
+        }
+    }
+
+    /// The times of a run that has ended.
+    pub fn summary(&self, summary: Option<&Summary>) {
+        let Some(summary) = summary else { return };
+        for (time, histogram) in
+            [(summary.time_to_open, &self.time_to_open_seconds), (summary.time_to_close, &self.time_to_close_seconds)]
+        {
+            if let Some(time) = time {
+                histogram.observe(time.as_std().as_secs_f64());
+            }
+        }
+    }
+
     /// The text that Prometheus reads.
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -5,22 +5,32 @@
 
 use std::{
     collections::HashMap,
+    fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use breakwater_breaker::wire::Cursor;
-use breakwater_crds::{ChaosExperiment, Replica};
+use breakwater_crds::{ChaosExperiment, Method, Replica};
 use futures::channel::mpsc;
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::LabelSelector};
-use kube::{Api, Client, ResourceExt, api::ListParams, core::Selector, runtime::reflector::ObjectRef};
+use kube::{
+    Api, Client, ResourceExt,
+    api::ListParams,
+    core::{DeserializeGuard, Selector, SelectorExt},
+    runtime::reflector::ObjectRef,
+};
+use serde::de::DeserializeOwned;
 
 use crate::{
+    decide::running,
     error::{Error, in_time},
+    halt::Halt,
     metrics::Metrics,
     poll,
     session::{Bell, Session},
-    world::{ClientView, Target, World, has_ended, is_ready},
+    workload::{self, Owners},
+    world::{ClientView, Rival, Target, World, has_ended, is_ready},
 };
 
 /// Pods that one request for a list may bring.
@@ -34,6 +44,7 @@ pub struct Observer {
     http: reqwest::Client,
     metrics: Arc<Metrics>,
     own_pod: Option<OwnPod>,
+    halt: Halt,
     bells: mpsc::UnboundedSender<Experiment>,
     sessions: Mutex<HashMap<Experiment, Session>>,
 }
@@ -56,9 +67,10 @@ impl Observer {
         client: Client,
         metrics: Arc<Metrics>,
         own_pod: Option<OwnPod>,
+        halt: Halt,
         bells: mpsc::UnboundedSender<Experiment>,
     ) -> reqwest::Result<Self> {
-        Ok(Self { client, http: poll::http_client()?, metrics, own_pod, bells, sessions: Mutex::default() })
+        Ok(Self { client, http: poll::http_client()?, metrics, own_pod, halt, bells, sessions: Mutex::default() })
     }
 
     /// Ends the session of an experiment that is idle or gone.
@@ -86,13 +98,54 @@ impl Observer {
         for selector in &selectors {
             listed.push(list(&pods, selector).await?);
         }
-        let targets = listed.remove(0);
+        let mut targets = listed.remove(0);
+        if let Some(workload) = &spec.target.workload {
+            targets = owned(Owners::new(self.client.clone(), &namespace, workload), targets).await?;
+        }
+        let restarts = spec.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart);
+        let workload = match spec.target.workload.as_ref().filter(|_| restarts) {
+            Some(workload) => workload::view(self.client.clone(), &namespace, workload).await?,
+            None => None,
+        };
         Ok(World {
+            workload,
+            rivals: self.rivals(experiment, &namespace, &targets).await?,
+            halted: self.halt.why().await?,
             targets: targets.iter().map(|pod| Target::from_pod(pod, self.is_own(&namespace, pod))).collect(),
             clients: self.hear(experiment, selectors, &listed, now),
             invalid: None,
             unseen: None,
         })
+    }
+
+    /// Other experiments with a run under way that would kill some of these pods. Once a run has begun to kill, others wait for it.
+    async fn rivals(
+        &self,
+        experiment: &ChaosExperiment,
+        namespace: &str,
+        targets: &[Pod],
+    ) -> Result<Vec<Rival>, Error> {
+        let run = experiment.status.as_ref().and_then(running);
+        if run.is_none_or(|run| run.ticket.is_none() || run.baseline_at.is_some()) {
+            return Ok(vec![]);
+        }
+        let experiments: Api<DeserializeGuard<ChaosExperiment>> = Api::namespaced(self.client.clone(), namespace);
+        let all = every(&experiments, ListParams::default()).await?;
+        let others = all.iter().filter_map(|other| other.0.as_ref().ok());
+        let others = others.filter(|other| other.metadata.uid != experiment.metadata.uid && other.spec.kill.is_some());
+        Ok(others
+            .filter_map(|other| Some((other, other.status.as_ref().and_then(running)?)))
+            .filter(|(other, _)| {
+                let own = experiment.spec.target.selector == other.spec.target.selector;
+                let matches = |selector: Selector| targets.iter().any(|pod| selector.matches(pod.labels()));
+                own || selector(&other.spec.target.selector).is_ok_and(matches)
+            })
+            .map(|(other, run)| Rival {
+                name: other.name_any(),
+                uid: other.uid().unwrap_or_default(),
+                ticket: run.ticket,
+            })
+            .collect())
     }
 
     fn hear(
@@ -173,15 +226,33 @@ pub fn selector(labels: &LabelSelector) -> Result<Selector, String> {
 }
 
 /// All pods that match, read from the API server's store and not from its cache.
-async fn list(pods: &Api<Pod>, selector: &Selector) -> Result<Vec<Pod>, Error> {
-    let mut params = ListParams::default().labels_from(selector).limit(PAGE);
+///
+/// # Errors
+/// Where the API server does not answer in time.
+pub async fn list(pods: &Api<Pod>, selector: &Selector) -> Result<Vec<Pod>, Error> {
+    every(pods, ListParams::default().labels_from(selector)).await
+}
+
+/// All objects of a kind, page by page.
+async fn every<K: Clone + DeserializeOwned + Debug>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, Error> {
+    let mut params = params.limit(PAGE);
     let mut found = Vec::new();
     loop {
-        let page = in_time(pods.list(&params)).await?;
+        let page = in_time(api.list(&params)).await?;
         found.extend(page.items);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(found),
         }
     }
+}
+
+async fn owned(mut owners: Owners<'_>, pods: Vec<Pod>) -> Result<Vec<Pod>, Error> {
+    let mut own = Vec::new();
+    for pod in pods {
+        if owners.own(&pod).await? {
+            own.push(pod);
+        }
+    }
+    Ok(own)
 }

@@ -229,9 +229,10 @@ pub fn understand(report: StatusReport, endpoint: &Endpoint, middle: Timestamp) 
         .collect();
     transitions.sort_by_key(|seen| seen.transition.seq);
     let calls = found.calls.permitted.saturating_add(found.calls.not_permitted);
+    let errors = found.calls.failure.saturating_add(found.calls.not_permitted);
     let last_seq = found.transitions.last_seq;
     let numbers =
-        transitions.iter().map(|seen| seen.transition.seq).chain([calls, last_seq, found.consecutive_failures]);
+        transitions.iter().map(|seen| seen.transition.seq).chain([calls, errors, last_seq, found.consecutive_failures]);
     let years = transitions.iter().map(|seen| seen.transition.at.as_second() / SECONDS_A_YEAR);
     if numbers.max() > Some(MAX_NUMBER)
         || transitions.iter().any(|seen| seen.transition.at < Timestamp::UNIX_EPOCH)
@@ -247,6 +248,7 @@ pub fn understand(report: StatusReport, endpoint: &Endpoint, middle: Timestamp) 
             failures: found.consecutive_failures,
             last_seq,
             calls,
+            errors,
             transitions,
         },
         next,

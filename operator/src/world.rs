@@ -2,7 +2,8 @@
 
 use breakwater_breaker::{State, Transition};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1;
+use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::Resource;
 use uuid::Uuid;
 
 /// One look at the cluster, taken for one decision.
@@ -12,6 +13,12 @@ pub struct World {
     pub targets: Vec<Target>,
     /// The clients, in the order of the spec.
     pub clients: Vec<ClientView>,
+    /// The workload that is to be restarted, where the experiment's method is that.
+    pub workload: Option<WorkloadView>,
+    /// Other experiments of the namespace with a run under way and a target in common; looked for before a run's first kill only.
+    pub rivals: Vec<Rival>,
+    /// Why no experiment may run now: the operator-wide halt.
+    pub halted: Option<String>,
     /// Why there is nothing to look at: a selector of the spec that is none. The schema refuses most of them at apply.
     pub invalid: Option<String>,
     /// Why the pods could not be listed this time.
@@ -35,6 +42,28 @@ pub struct Target {
     pub alive: bool,
     /// It is never killed, whatever selects it: see [`exemption`].
     pub exempt: bool,
+    /// Uid of the object that controls it.
+    pub owner: Option<String>,
+}
+
+/// A workload as a target: what is restarted is not a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadView {
+    /// Its name and uid.
+    pub target: Target,
+    /// Its newest version is rolled out: every pod is of it, and ready.
+    pub settled: bool,
+}
+
+/// Another experiment with a run under way and a target in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its run's ticket, if it has told it yet.
+    pub ticket: Option<u64>,
 }
 
 /// A client and its ready replicas.
@@ -74,6 +103,8 @@ pub struct Report {
     pub last_seq: u64,
     /// Calls let through or refused since the process's start.
     pub calls: u64,
+    /// Of these, those that failed or were refused.
+    pub errors: u64,
     /// Transitions after the cursor that it was asked with, or all that it keeps; in order.
     pub transitions: Vec<Seen>,
 }
@@ -88,6 +119,11 @@ pub struct Seen {
 }
 
 impl Target {
+    /// It lives, and nothing exempts it.
+    pub fn may_be_killed(&self) -> bool {
+        self.alive && !self.exempt
+    }
+
     /// What matters of a pod; `own` if the operator runs in it.
     pub fn from_pod(pod: &v1::Pod, own: bool) -> Self {
         Self {
@@ -98,8 +134,14 @@ impl Target {
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
             ready: is_ready(pod),
             alive: pod.metadata.deletion_timestamp.is_none() && !has_ended(pod),
+            owner: controller(pod).map(|owner| owner.uid.clone()),
         }
     }
+}
+
+/// The object that controls a pod or another object.
+pub fn controller<K: Resource>(object: &K) -> Option<&OwnerReference> {
+    object.meta().owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
 /// The pod's condition Ready is true, and it is not on its way out.

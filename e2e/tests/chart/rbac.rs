@@ -7,11 +7,14 @@ use crate::{
     objects::CASES,
 };
 
-fn rules() -> Value {
+fn rules(workloads: &[&str]) -> Value {
     json!([
-        {"apiGroups": ["chaos.breakwater.dev"], "resources": ["chaosexperiments"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["chaos.breakwater.dev"], "resources": ["chaosexperiments"], "verbs": ["get", "list", "watch", "delete"]},
         {"apiGroups": ["chaos.breakwater.dev"], "resources": ["chaosexperiments/status"], "verbs": ["update"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]},
+        {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
+        {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get"]},
+        {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"], "verbs": workloads},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
     ])
 }
@@ -24,7 +27,7 @@ fn the_operator_has_these_rights_and_no_others() {
         (&all, "ClusterRole breakwater-operator", "ClusterRoleBinding breakwater-operator"),
         (&one, "Role shop/breakwater-operator", "RoleBinding shop/breakwater-operator"),
     ] {
-        assert_eq!(find(objects, role)["rules"], rules(), "{role}");
+        assert_eq!(find(objects, role)["rules"], rules(&["get"]), "{role}");
 
         let binding = find(objects, binding);
         assert_eq!(binding["roleRef"]["kind"], role.split(' ').next().expect("a kind"));
@@ -32,6 +35,14 @@ fn the_operator_has_these_rights_and_no_others() {
         let account = json!({"kind": "ServiceAccount", "name": "breakwater-operator", "namespace": "harbour"});
         assert_eq!(binding["subjects"], json!([account]));
     }
+    let restarts = template(&["--set", "rbac.rolloutRestart=true"]);
+    assert_eq!(find(&restarts, "ClusterRole breakwater-operator")["rules"], rules(&["get", "patch"]));
+    let halt = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["stop"], "verbs": ["get"]}]);
+    let halted = template(&["--set", "operator.haltConfigMap=stop,operator.namespace=shop"]);
+    assert_eq!(find(&halted, "Role harbour/breakwater-operator-halt")["rules"], halt);
+    let operator = find(&halted, "Deployment harbour/breakwater-operator");
+    let env = operator["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("a list");
+    assert!(env.contains(&json!({"name": "OPERATOR_HALT_CONFIGMAP", "value": "stop"})), "{env:?}");
 }
 
 /// Holds for every object in every case, also for one that is added later.

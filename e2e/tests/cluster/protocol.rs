@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome};
 use breakwater_e2e::bare;
-use breakwater_operator::{apply::Hands, decide::Victim};
+use breakwater_operator::{apply::Hands, decide::Victim, halt::Halt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -26,7 +26,7 @@ impl Bench {
         Self {
             experiments: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client.clone(), namespace),
-            hands: Hands::new(client, recorder),
+            hands: Hands::new(client.clone(), recorder, Halt::new(client, namespace, "halt")),
         }
     }
 
@@ -58,7 +58,9 @@ impl Bench {
         }});
         made.status = Some(serde_json::from_value::<ChaosExperimentStatus>(status)?);
         let written = self.experiments.replace_status(name, &PostParams::default(), &made).await?;
-        Ok((written, Victim { slot: 1, name: pod.name_any(), uid, deadline: Timestamp::MAX }))
+        let planned_at = at.parse()?;
+        let victim = Victim { slot: 1, first: true, name: pod.name_any(), uid, planned_at, deadline: Timestamp::MAX };
+        Ok((written, victim))
     }
 
     async fn lives(&self, pod: &Pod) -> Result<bool> {

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use breakwater_breaker::State;
-use breakwater_crds::{ChaosExperimentSpec, Client, MAX_REPLICAS, MAX_SPARED, Pods, Reason, Replica};
+use breakwater_crds::{
+    ChaosExperimentSpec, Client, MAX_KILLS, MAX_REPLICAS, MAX_SPARED, Method, Pods, Reason, Replica, Run,
+};
 use jiff::Timestamp;
+use uuid::Uuid;
 
-use super::{choose, elapsed};
+use super::{choose, elapsed, record, rounds};
 use crate::world::{ReplicaView, Report, World};
 
 /// An answer older than this does not count for the baseline.
@@ -26,8 +29,11 @@ impl Missing {
 }
 
 /// The replicas to watch, with their cursors, or what is missing.
-pub fn check(spec: &ChaosExperimentSpec, world: &World, now: Timestamp) -> Result<Vec<Replica>, Missing> {
+pub fn check(spec: &ChaosExperimentSpec, world: &World, run: &Run, now: Timestamp) -> Result<Vec<Replica>, Missing> {
     targets(spec, world)?;
+    if run.round > 1 {
+        return again(spec, world, run, now);
+    }
     let mut replicas = Vec::new();
     for client in &spec.observe.clients {
         let view = world.clients.iter().find(|view| view.name == client.name);
@@ -46,28 +52,55 @@ pub fn check(spec: &ChaosExperimentSpec, world: &World, now: Timestamp) -> Resul
     Ok(replicas)
 }
 
+/// The same replicas once more, before another round.
+fn again(spec: &ChaosExperimentSpec, world: &World, run: &Run, now: Timestamp) -> Result<Vec<Replica>, Missing> {
+    let interval = spec.observe.interval.as_std();
+    let replicas = run.clients.iter().map(|replica| {
+        let client = spec.observe.clients.iter().find(|client| client.name == replica.client);
+        let Some((client, view)) = client.zip(record::view_of(replica, world)) else {
+            return Err(Missing::new(Reason::NoClients, format!("client pod {} is gone", replica.pod)));
+        };
+        let seen = closed(client, view, interval, now)?;
+        Ok(rounds::fresh(replica, seen.calls))
+    });
+    replicas.collect()
+}
+
 fn targets(spec: &ChaosExperimentSpec, world: &World) -> Result<(), Missing> {
-    let alive = world.targets.iter().filter(|pod| pod.alive && !pod.exempt).count();
-    let ready = world.targets.iter().filter(|pod| pod.ready && !pod.exempt).count();
-    let pods = &spec.target.pods;
-    let wanted = match pods {
-        Pods::All(_) | Pods::One(_) => 1,
-        Pods::Fixed(count) => *count as usize,
-    };
-    if alive == 0 {
-        return Err(Missing::new(Reason::NoTargets, "no pod of this namespace matches spec.target.selector"));
+    let target = &spec.target;
+    if spec.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart) {
+        let of = target.workload.as_ref().map(|workload| format!("{:?} {}", workload.kind, workload.name));
+        let of = of.unwrap_or_default();
+        match &world.workload {
+            None => return Err(Missing::new(Reason::NoTargets, format!("there is no {of} in this namespace"))),
+            Some(workload) if !workload.settled => {
+                return Err(Missing::new(Reason::TargetsNotReady, format!("{of} is being rolled out already")));
+            }
+            Some(_) => {}
+        }
     }
-    if wanted > choose::limit(pods)
-        || alive.saturating_sub(choose::limit(pods)) > MAX_SPARED
-        || (matches!(pods, Pods::All(_)) && alive > choose::limit(pods))
-    {
+    let alive = world.targets.iter().filter(|pod| pod.may_be_killed()).count();
+    let ready = world.targets.iter().filter(|pod| pod.may_be_killed() && pod.ready).count();
+    if alive == 0 {
+        let owned = if target.workload.is_some() { " and belongs to spec.target.workload" } else { "" };
+        let message = format!("no pod of this namespace matches spec.target.selector{owned}");
+        return Err(Missing::new(Reason::NoTargets, message));
+    }
+    let all = matches!(target.pods, Pods::All(_));
+    let fixed = if let Pods::Fixed(count) = target.pods { count as usize } else { 1 };
+    let victims = if all { alive } else { choose::count(&target.pods, Uuid::nil(), 0, ready).max(fixed) };
+    if victims > MAX_KILLS || alive.saturating_sub(victims) > MAX_SPARED {
         let message = format!(
-            "spec.target.selector matches {alive} pods; one experiment can kill {} and leave {MAX_SPARED}: narrow the selector, or say pods: {{fixed: N}}",
-            breakwater_crds::MAX_KILLS
+            "spec.target.selector matches {alive} pods; one experiment can kill {MAX_KILLS} and leave {MAX_SPARED}: narrow the selector, or say pods: {{fixed: N}}"
         );
         return Err(Missing::new(Reason::TooManyTargets, message));
     }
-    if ready < wanted {
+    if choose::count(&target.pods, Uuid::nil(), 0, ready) == 0 {
+        let message = format!("{ready} target pods ready; the percentage of spec.target.pods comes to none of them");
+        return Err(Missing::new(Reason::TargetsNotReady, message));
+    }
+    let wanted = fixed.max(target.min_available as usize + 1);
+    if choose::ready(&world.targets) < wanted || ready == 0 {
         let message = format!("{ready} of {alive} target pods ready, {wanted} needed");
         return Err(Missing::new(Reason::TargetsNotReady, message));
     }
@@ -113,6 +146,8 @@ fn replica(client: &Client, view: &ReplicaView, report: &Report) -> Replica {
         time_to_close: None,
         calls_at_baseline: report.calls,
         calls: report.calls,
+        errors_at_baseline: report.errors,
+        errors: report.errors,
         transitions: vec![],
         transitions_dropped: 0,
         gaps: vec![],

@@ -1,8 +1,10 @@
-//! Whom to kill. The same set (slot) of the same experiment always chooses the same pods, so nothing needs to be drawn.
+//! Whom to kill. The same set (slot) of the same run always chooses the same of the same pods, so nothing needs to be drawn.
 
-use breakwater_crds::{MAX_SPARED, Pods};
+use breakwater_crds::{MAX_KILLS, MAX_SPARED, Pods, Run, Target as Spec};
+use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::effect;
 use crate::world::Target;
 
 /// A set of kills, and the uids of those that it leaves.
@@ -12,11 +14,21 @@ pub struct Choice {
     pub spared: Vec<String>,
 }
 
-/// The first set of a run: of one or a fixed number, pods that are ready; of all, every pod that is not ending.
-pub fn first(pods: &Pods, experiment: Uuid, targets: &[Target]) -> Choice {
-    let all = matches!(pods, Pods::All(_));
-    let candidates = targets.iter().filter(|pod| pod.alive && !pod.exempt && (all || pod.ready)).collect();
-    let victims = take(limit(pods), experiment, 1, candidates);
+impl Choice {
+    /// How many pods may be down at once from now on: as many as this first set has, or all there are.
+    pub fn radius(&self, spec: &Spec) -> u32 {
+        let all = matches!(spec.pods, Pods::All(_)) && spec.min_available == 0;
+        let count = if all { MAX_KILLS } else { self.victims.len() };
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+/// The first set of a round: of all, every pod that is not ending; else of those that are ready.
+pub fn first(spec: &Spec, seed: Uuid, slot: u64, targets: &[Target]) -> Choice {
+    let all = matches!(spec.pods, Pods::All(_));
+    let candidates = targets.iter().filter(|pod| pod.may_be_killed() && (all || pod.ready)).collect();
+    let victims =
+        take(count(&spec.pods, seed, slot, ready(targets)), spec.min_available, seed, slot, candidates, targets);
     let spared = targets
         .iter()
         .filter(|pod| pod.alive && !victims.iter().any(|victim| victim.uid == pod.uid))
@@ -25,33 +37,73 @@ pub fn first(pods: &Pods, experiment: Uuid, targets: &[Target]) -> Choice {
     Choice { victims, spared }
 }
 
-/// What has replaced killed pods: those that are not spared, as many as one set may name. If there are more, the target was
+/// What has replaced killed pods: those that are not spared, as many as may be down. If there are more, the target was
 /// scaled up while its outage is held: the rest is spared from now on, so that no more are down at once than were asked for.
-pub fn replacements(pods: &Pods, experiment: Uuid, slot: u64, spared: &[String], targets: &[Target]) -> Choice {
-    let candidates: Vec<_> =
-        targets.iter().filter(|pod| pod.alive && !pod.exempt && !spared.contains(&pod.uid)).collect();
-    let victims = take(limit(pods), experiment, slot, candidates.clone());
-    let rest =
-        candidates.into_iter().filter(|pod| !victims.contains(pod)).map(|pod| pod.uid.clone()).collect::<Vec<_>>();
-    if spared.len() + rest.len() > MAX_SPARED {
+pub fn replacements(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) -> Choice {
+    let pending: Vec<_> =
+        run.kills.iter().filter(|kill| effect::is_pending(run, kill, now)).map(|kill| &kill.uid).collect();
+    let new = |pod: &&Target| pod.may_be_killed() && !run.spared.contains(&pod.uid) && !pending.contains(&&pod.uid);
+    let candidates: Vec<_> = targets.iter().filter(new).collect();
+    let left = (run.blast_radius as usize).min(MAX_KILLS).saturating_sub(pending.len());
+    let victims = take(left, spec.min_available, run.seed, run.slot.saturating_add(1), candidates.clone(), targets);
+    // What minAvailable alone keeps may still be killed once more pods are ready.
+    let surplus = if victims.len() < left { vec![] } else { candidates };
+    let rest = surplus.into_iter().filter(|pod| !victims.contains(pod)).map(|pod| pod.uid.clone()).collect::<Vec<_>>();
+    if run.spared.len() + rest.len() > MAX_SPARED {
         return Choice::default();
     }
     Choice { victims, spared: rest }
 }
 
-/// How many pods one set may name.
-pub fn limit(pods: &Pods) -> usize {
+/// How many pods a first set names, of so many that are ready. Percentages are rounded down: never more than the rule says.
+pub fn count(pods: &Pods, seed: Uuid, slot: u64, ready: usize) -> usize {
+    let percent = |percent: u32| ready * percent.min(100) as usize / 100;
     let asked = match pods {
-        Pods::All(_) => usize::MAX,
+        Pods::All(_) => MAX_KILLS,
         Pods::One(_) => 1,
         Pods::Fixed(count) => *count as usize,
+        Pods::Percent(share) => percent(*share),
+        Pods::RandomUpToPercent(share) => match percent(*share) {
+            0 => 0,
+            most => 1 + draw(seed, slot) % most,
+        },
     };
-    asked.min(breakwater_crds::MAX_KILLS)
+    asked.min(MAX_KILLS)
 }
 
-fn take(count: usize, experiment: Uuid, slot: u64, mut candidates: Vec<&Target>) -> Vec<Target> {
-    candidates.sort_by_cached_key(|pod| {
-        (Uuid::new_v5(&experiment, format!("{slot}/{}", pod.uid).as_bytes()), pod.uid.clone())
-    });
-    candidates.into_iter().take(count).cloned().collect()
+/// A number that nobody chose, always the same for this set.
+fn draw(seed: Uuid, slot: u64) -> usize {
+    let hash = Uuid::new_v5(&seed, format!("count/{slot}").as_bytes()).as_u128();
+    usize::try_from(hash % (1 << 31)).unwrap_or(0)
+}
+
+/// Pods that serve, ours to kill or not.
+pub fn ready(targets: &[Target]) -> usize {
+    targets.iter().filter(|pod| pod.alive && pod.ready).count()
+}
+
+/// The first of the candidates by rank, without those ready ones that would leave too few.
+fn take(
+    count: usize,
+    min_available: u32,
+    seed: Uuid,
+    slot: u64,
+    mut candidates: Vec<&Target>,
+    targets: &[Target],
+) -> Vec<Target> {
+    candidates
+        .sort_by_cached_key(|pod| (Uuid::new_v5(&seed, format!("{slot}/{}", pod.uid).as_bytes()), pod.uid.clone()));
+    let mut budget = ready(targets).saturating_sub(min_available as usize);
+    let mut victims = Vec::new();
+    for pod in candidates {
+        if victims.len() == count {
+            break;
+        }
+        if pod.ready && budget == 0 {
+            continue;
+        }
+        budget -= usize::from(pod.ready);
+        victims.push(pod.clone());
+    }
+    victims
 }

@@ -1,7 +1,7 @@
 //! The conditions, as Kubernetes' API conventions want them: always in the same order, and with a new transition time only
 //! when the status of one changes.
 
-use breakwater_crds::{ChaosExperimentStatus, Phase, Reason, Verdict};
+use breakwater_crds::{ChaosExperimentStatus, Reason, Verdict};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -40,18 +40,26 @@ pub fn found(status: &mut ChaosExperimentStatus, world: &World, replicas: usize,
     set(status, CLIENTS_OBSERVED, "True", "Observed", &message, now);
 }
 
-/// What follows from the phase and the verdict.
-pub fn update(status: &mut ChaosExperimentStatus, now: Timestamp) {
+/// A run begins: nothing is known of it yet.
+pub fn begin(status: &mut ChaosExperimentStatus, now: Timestamp) {
+    for type_ in [TARGETS_FOUND, CLIENTS_OBSERVED] {
+        set(status, type_, "Unknown", "NotLookedYet", "the run has just begun", now);
+    }
+}
+
+/// What follows from the verdict, and from whether the experiment has `finished` for good.
+pub fn update(status: &mut ChaosExperimentStatus, finished: bool, now: Timestamp) {
     let reason = status.reason.map_or("Pending".into(), |reason| format!("{reason:?}"));
     let message = status.message.clone().unwrap_or_default();
-    let (complete, passed) = match (status.phase, status.verdict) {
-        (Some(Phase::Completed), Some(Verdict::Passed)) => ("True", "True"),
-        (Some(Phase::Completed), _) => ("True", "False"),
-        _ => ("False", "Unknown"),
+    let complete = if finished { "True" } else { "False" };
+    let passed = match status.verdict {
+        Some(Verdict::Passed) => "True",
+        Some(_) => "False",
+        None => "Unknown",
     };
     for type_ in [TARGETS_FOUND, CLIENTS_OBSERVED] {
         if !status.conditions.iter().any(|condition| condition.type_ == type_) {
-            set(status, type_, "Unknown", "NotLookedYet", "the run has not begun", now);
+            set(status, type_, "Unknown", "NotLookedYet", "no run has begun", now);
         }
     }
     if status.reason == Some(Reason::ObservationGap) {

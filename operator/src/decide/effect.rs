@@ -1,42 +1,59 @@
-//! What a decision wants done outside.
+//! What a decision wants done outside: kills, and Events.
 
 use breakwater_crds::{KillRecord, Outcome, Run, Verdict};
 use jiff::Timestamp;
 
 use super::{KILL_LIMIT, judge::Ending, record::Attempt};
 
-/// Something to do outside, once the status that knows of it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Kill this pod, by the protocol of `apply`.
-    Kill(Victim),
-    /// Publish this as a Kubernetes Event.
-    Publish(Notice),
-}
-
-/// A pod whose kill is written down.
+/// A kill that is written down: of a pod, or of a workload that is to be restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Victim {
     /// The set of kills that it belongs to.
     pub slot: u64,
+    /// It is of the first set of its round.
+    pub first: bool,
     /// Its name.
     pub name: String,
-    /// Its uid: no other pod of that name is meant.
+    /// Its uid: no other one of that name is meant.
     pub uid: String,
+    /// When it was written down.
+    pub planned_at: Timestamp,
     /// It is not sent after this.
     pub deadline: Timestamp,
 }
 
 impl Victim {
     pub(super) fn new(run: &Run, kill: &KillRecord) -> Self {
-        Self { slot: kill.slot, name: kill.pod.clone(), uid: kill.uid.clone(), deadline: deadline(run, kill) }
+        Self {
+            slot: kill.slot,
+            first: kill.slot <= run.first_slot,
+            name: kill.pod.clone(),
+            uid: kill.uid.clone(),
+            planned_at: kill.planned_at,
+            deadline: deadline(run, kill),
+        }
     }
 }
 
-/// A replacement may be killed until the hold ends; the first set may take [`KILL_LIMIT`] even without a hold.
+/// The kills that are written down and can still come to something.
+pub(super) fn victims(run: &Run, now: Timestamp) -> Vec<Victim> {
+    let pending = run.kills.iter().filter(|kill| is_pending(run, kill, now));
+    pending.map(|kill| Victim::new(run, kill)).collect()
+}
+
+/// It has no outcome yet, or is blocked and may still be tried.
+pub(super) fn is_pending(run: &Run, kill: &KillRecord, now: Timestamp) -> bool {
+    match kill.outcome {
+        Outcome::Planned => true,
+        Outcome::Blocked => kill.slot >= run.first_slot && now <= deadline(run, kill),
+        _ => false,
+    }
+}
+
+/// A replacement may be killed until the hold ends; a round's first set may take [`KILL_LIMIT`] even without a hold.
 pub(super) fn deadline(run: &Run, kill: &KillRecord) -> Timestamp {
     let hold_until = run.hold_until.unwrap_or(kill.planned_at);
-    if kill.slot > 1 {
+    if kill.slot > run.first_slot {
         return hold_until;
     }
     hold_until.max(kill.planned_at.checked_add(KILL_LIMIT).unwrap_or(Timestamp::MAX))
@@ -59,16 +76,24 @@ impl Notice {
     /// What came of a kill.
     pub fn killed(victim: &Victim, attempt: &Attempt) -> Self {
         let (reason, warning, what) = match attempt.outcome {
-            Outcome::Deleted => ("PodKilled", false, "killed"),
-            Outcome::Gone => ("PodGone", false, "found gone, by another hand or by a delete whose answer was lost,"),
+            Outcome::Deleted => ("PodKilled", false, "killed pod"),
+            Outcome::Evicted => ("PodEvicted", false, "evicted pod"),
+            Outcome::Restarted => ("WorkloadRestarted", false, "restarted workload"),
+            Outcome::Gone => ("PodGone", false, "found gone, by another hand or by a kill whose answer was lost, pod"),
+            Outcome::Blocked => ("KillBlocked", true, "may not kill pod"),
+            Outcome::DryRun => ("WouldKill", false, "would kill"),
             Outcome::Failed | Outcome::Planned => ("KillFailed", true, "did not kill"),
         };
         let message = attempt.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+        Self { warning, reason, action: "Kill", note: format!("{what} {} (uid {}){message}", victim.name, victim.uid) }
+    }
+
+    pub(super) fn missed(count: u64) -> Self {
         Self {
-            warning,
-            reason,
-            action: "Kill",
-            note: format!("{what} pod {} (uid {}){message}", victim.name, victim.uid),
+            warning: true,
+            reason: "StartsMissed",
+            action: "Schedule",
+            note: format!("{count} starts of the schedule were skipped; they are counted in status.missedRuns"),
         }
     }
 
@@ -78,9 +103,10 @@ impl Notice {
             Verdict::Failed => "Failed",
             Verdict::Inconclusive => "Inconclusive",
             Verdict::Aborted => "Aborted",
+            Verdict::DryRun => "DryRun",
         };
         Self {
-            warning: ending.verdict != Verdict::Passed,
+            warning: !matches!(ending.verdict, Verdict::Passed | Verdict::DryRun),
             reason,
             action: "Complete",
             note: format!("{:?}: {}", ending.reason, ending.message),

@@ -1,10 +1,12 @@
 //! The verdict: a run passes on evidence alone. What a run proves nothing about is Inconclusive, never Passed.
 
 use breakwater_breaker::State;
-use breakwater_crds::{ChaosExperimentSpec, Outcome, Phase, Reason, Replica, Run, Verdict};
+use breakwater_crds::{
+    ABORT, ChaosExperiment, ChaosExperimentSpec, KillRecord, Outcome, Phase, Reason, Replica, Run, Verdict,
+};
 use jiff::Timestamp;
 
-use super::{elapsed, record};
+use super::{effect, elapsed, is_aborted, record};
 use crate::world::World;
 
 /// Replicas that a message names; the status has them all.
@@ -46,7 +48,15 @@ pub enum Standing {
 }
 
 /// What ends a run at once, whatever its phase.
-pub fn interruption(spec: &ChaosExperimentSpec, run: &Run, now: Timestamp) -> Option<Ending> {
+pub fn interruption(experiment: &ChaosExperiment, world: &World, run: &Run, now: Timestamp) -> Option<Ending> {
+    let spec = &experiment.spec;
+    if is_aborted(experiment) {
+        let message = format!("the annotation {ABORT} asked for it; the kills were stopped");
+        return Some(Ending::new(Verdict::Aborted, Reason::AbortRequested, message));
+    }
+    if let Some(why) = &world.halted {
+        return Some(Ending::new(Verdict::Aborted, Reason::Halted, format!("the kills were stopped: {why}")));
+    }
     if spec.suspend {
         let message = "spec.suspend was set while the experiment ran; the kills were stopped";
         return Some(Ending::new(Verdict::Aborted, Reason::Suspended, message));
@@ -77,18 +87,44 @@ fn newest(run: &Run) -> Timestamp {
     moments.into_iter().flatten().fold(run.started_at, Timestamp::max)
 }
 
-/// The verdict of a run with a baseline, or what it waits for.
-pub fn judge(spec: &ChaosExperimentSpec, run: &Run, world: &World, baseline_at: Timestamp, now: Timestamp) -> Standing {
-    let pending = run.kills.iter().any(|kill| kill.outcome == Outcome::Planned);
-    if let Some(kill) = run.kills.last().filter(|_| !pending && run.first_kill_at.is_none()) {
-        let why = kill.message.as_deref().unwrap_or("no reason given");
-        return Standing::Ended(Ending::inconclusive(
-            Reason::KillFailed,
-            format!("no pod could be killed: {}: {why}", kill.pod),
-        ));
+/// The verdict of a round with a baseline, or what it waits for.
+pub fn judge(spec: &ChaosExperimentSpec, run: &Run, world: &World, now: Timestamp) -> Standing {
+    let pending = run.kills.iter().any(|kill| effect::is_pending(run, kill, now));
+    if spec.dry_run && !pending {
+        return Standing::Ended(rehearsed(run));
     }
+    if let Some(kill) = of_round(run).last().filter(|_| !pending && run.first_kill_at.is_none()) {
+        let why = kill.message.as_deref().unwrap_or("no reason given");
+        let reason = if kill.outcome == Outcome::Blocked { Reason::KillBlocked } else { Reason::KillFailed };
+        let message = format!("no pod could be killed: {}: {why}", kill.pod);
+        return Standing::Ended(Ending::inconclusive(reason, message));
+    }
+    let baseline_at = run.round_at.unwrap_or(run.started_at);
     let view = View { spec, run, world, now, pending, baseline_at };
     if spec.expect.stays_closed { view.stays_closed() } else { view.opens_and_closes() }
+}
+
+fn of_round(run: &Run) -> impl Iterator<Item = &KillRecord> {
+    run.kills.iter().filter(|kill| kill.round == run.round)
+}
+
+/// What a dry run says: who would have been killed.
+fn rehearsed(run: &Run) -> Ending {
+    let of = |outcome| of_round(run).filter(move |kill| kill.outcome == outcome);
+    let would: Vec<_> = of(Outcome::DryRun).map(|kill| kill.pod.clone()).collect();
+    let mut message = match would.len() {
+        0 => "a dry run, and nothing would be killed".to_string(),
+        count => {
+            let more = count.saturating_sub(NAMED);
+            let names = would.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("a dry run: of the targets {count} would be killed: {names}{more}")
+        }
+    };
+    if let Some(kill) = of(Outcome::Blocked).chain(of(Outcome::Failed)).next() {
+        message = format!("{message}; {} would not: {}", kill.pod, kill.message.as_deref().unwrap_or_default());
+    }
+    Ending::new(Verdict::DryRun, Reason::WouldKill, message)
 }
 
 struct View<'a> {
@@ -108,12 +144,15 @@ impl View<'_> {
         }
         let from = self.run.first_kill_at.unwrap_or(self.baseline_at);
         let window = self.spec.observe.duration;
-        if self.held() || self.pending || !self.is_over(window.after(from)) {
-            let phase = if self.held() || self.pending { Phase::Killing } else { Phase::Observing };
+        if self.kills() || !self.is_over(window.after(from)) {
+            let phase = if self.kills() { Phase::Killing } else { Phase::Observing };
             return Standing::Open(phase, Reason::Watching, format!("breakers must stay Closed for {window}"));
         }
         if let Some(replica) = self.run.clients.iter().find(|replica| self.is_quiet(replica)) {
             return Standing::Ended(self.no_traffic(replica));
+        }
+        if let Some(ending) = self.too_many_errors() {
+            return Standing::Ended(ending);
         }
         let message = format!("breaker of {} stayed Closed for {window}", names(&self.run.clients));
         Standing::Ended(Ending::new(Verdict::Passed, Reason::AsExpected, message))
@@ -128,9 +167,10 @@ impl View<'_> {
             );
             return Standing::Ended(Ending::failed(Reason::TooManyFlaps, message));
         }
-        if self.held() || self.pending {
+        if self.kills() {
             let message = match self.run.hold_until.filter(|_| self.held()) {
                 Some(end) => format!("holding the outage until {end:.0}; {}", account(&self.run.clients)),
+                None if self.rolls_out() => format!("the workload is rolled out; {}", account(&self.run.clients)),
                 None => "killing".into(),
             };
             return Standing::Open(Phase::Killing, Reason::HoldingOutage, message);
@@ -159,10 +199,10 @@ impl View<'_> {
     /// The worst finding over all replicas: Failed before Inconclusive before Passed.
     fn verdict(&self) -> Ending {
         let findings: Vec<_> = self.run.clients.iter().filter_map(|replica| self.finding(replica)).collect();
-        let failed = findings.iter().find(|finding| finding.verdict == Verdict::Failed);
+        let failed = findings.iter().find(|finding| finding.verdict == Verdict::Failed).cloned();
         failed
-            .or(findings.first())
-            .cloned()
+            .or_else(|| findings.first().cloned())
+            .or_else(|| self.too_many_errors())
             .unwrap_or_else(|| Ending::new(Verdict::Passed, Reason::AsExpected, account(&self.run.clients)))
     }
 
@@ -213,8 +253,29 @@ impl View<'_> {
         })
     }
 
+    /// At any one replica.
+    fn too_many_errors(&self) -> Option<Ending> {
+        let most = u64::from(self.spec.expect.errors_at_most?);
+        let of = |replica: &Replica| {
+            let errors = record::report_of(replica, self.world).map_or(replica.errors, |report| report.errors);
+            errors.saturating_sub(replica.errors_at_baseline)
+        };
+        let worst = self.run.clients.iter().max_by_key(|replica| of(replica)).filter(|replica| of(replica) > most)?;
+        let message = format!("{} attempts of {} failed or were refused, {most} allowed", of(worst), worst.pod);
+        Some(Ending::failed(Reason::TooManyErrors, message))
+    }
+
+    /// Kills are still to come, or a restart still goes on.
+    fn kills(&self) -> bool {
+        self.held() || self.pending || self.rolls_out()
+    }
+
     fn held(&self) -> bool {
         self.run.hold_until.is_some_and(|end| self.now < end)
+    }
+
+    fn rolls_out(&self) -> bool {
+        self.run.first_kill_at.is_some() && self.world.workload.as_ref().is_some_and(|workload| !workload.settled)
     }
 
     /// The window is over, and every replica was asked after its end: what a replica did is known, or nothing is concluded.

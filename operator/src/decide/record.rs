@@ -3,13 +3,13 @@
 use breakwater_breaker::State;
 use breakwater_crds::{
     ChaosExperimentSpec, Duration, Gap, GapReason, KillRecord, MAX_GAPS, MAX_KILLS, MAX_MESSAGE, MAX_TRANSITIONS,
-    Outcome, Replica, Run, Summary, TransitionRecord,
+    Outcome, Parts, Replica, Run, Summary, TransitionRecord,
 };
 use jiff::Timestamp;
 
 use super::{
     SILENCE_LIMIT,
-    effect::{Effect, Notice, deadline},
+    effect::{Notice, deadline, is_pending},
     elapsed,
 };
 use crate::world::{ReplicaView, Report, Seen, World};
@@ -40,20 +40,29 @@ pub struct Attempt {
 pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
     for attempt in attempts {
         // Of two operators, one may find gone what the other has just killed.
-        let unsettled =
-            |outcome| outcome == Outcome::Planned || (outcome, attempt.outcome) == (Outcome::Gone, Outcome::Deleted);
+        let unsettled = |outcome| {
+            matches!(outcome, Outcome::Planned | Outcome::Blocked)
+                || outcome == Outcome::Gone && is_done(attempt.outcome)
+        };
         let fits = |kill: &&mut KillRecord| kill.uid == attempt.uid && unsettled(kill.outcome);
         let Some(kill) = run.kills.iter_mut().find(fits) else { continue };
         kill.outcome = attempt.outcome;
         kill.sent_at = attempt.sent_at;
         kill.message = attempt.message.as_deref().map(|message| readable(message, MAX_MESSAGE));
-        if attempt.outcome == Outcome::Deleted {
+        let at = attempt.sent_at.unwrap_or(kill.planned_at);
+        let of_round = kill.slot >= run.first_slot;
+        if is_done(attempt.outcome) {
             run.killed += 1;
         }
-        if matches!(attempt.outcome, Outcome::Deleted | Outcome::Gone) && run.first_kill_at.is_none() {
-            run.first_kill_at = Some(attempt.sent_at.unwrap_or(kill.planned_at));
+        if of_round && (is_done(attempt.outcome) || attempt.outcome == Outcome::Gone) {
+            run.first_kill_at.get_or_insert(at);
         }
     }
+}
+
+/// The API server took it.
+fn is_done(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Deleted | Outcome::Evicted | Outcome::Restarted)
 }
 
 /// Kills that can no longer be sent in time get their outcome.
@@ -83,9 +92,13 @@ fn give_up(run: &mut Run, world: &World, why: &str, which: impl Fn(&Run, &KillRe
     outcomes(run, &attempts);
 }
 
-/// Keeps the newest kills. Planned ones are the newest, and never more than fit.
-pub fn trim_kills(run: &mut Run) {
-    run.kills_dropped += drop_oldest(&mut run.kills, MAX_KILLS);
+/// Keeps the newest kills, and those that can still come to something: they are never more than fit.
+pub fn trim_kills(run: &mut Run, now: Timestamp) {
+    while run.kills.len() > MAX_KILLS {
+        let settled = run.kills.iter().position(|kill| !is_pending(run, kill, now));
+        run.kills.remove(settled.unwrap_or(0));
+        run.kills_dropped += 1;
+    }
 }
 
 /// When the target was without a ready pod, and when it had one again.
@@ -101,11 +114,16 @@ pub fn targets(run: &mut Run, world: &World, now: Timestamp) {
     if ready && !held && run.targets_ready_at.is_none() && run.targets_lost_at.is_some() {
         run.targets_ready_at = Some(now);
     }
+    let fails = |replica: &Replica| report_of(replica, world).is_some_and(|report| report.failures > 0);
+    if run.first_failure_at.is_none() && run.clients.iter().any(fails) {
+        run.first_failure_at = Some(now);
+    }
 }
 
 /// Takes what the replicas told into the record; says what people should hear of.
-pub fn clients(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Timestamp) -> Vec<Effect> {
-    let first_kill = run.first_kill_at.or(run.kills.first().map(|kill| kill.planned_at));
+pub fn clients(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Timestamp) -> Vec<Notice> {
+    let planned = run.kills.iter().find(|kill| kill.round == run.round).map(|kill| kill.planned_at);
+    let first_kill = run.first_kill_at.or(planned);
     let moments = Moments { first_kill, hold_end: run.hold_until.max(first_kill) };
     let mut notices = Vec::new();
     for replica in &mut run.clients {
@@ -114,14 +132,15 @@ pub fn clients(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Ti
             Some(view) => hear(replica, view, spec.observe.interval.as_std(), &moments, now, &mut notices),
         }
     }
-    notices.into_iter().map(Effect::Publish).collect()
+    notices
 }
 
-/// The calls that the replicas have made so far; kept for the record when a run ends.
+/// The calls that the replicas have made so far; kept for the record when a round ends.
 pub fn calls(run: &mut Run, world: &World) {
     for replica in &mut run.clients {
         if let Some(report) = report_of(replica, world) {
             replica.calls = report.calls;
+            replica.errors = report.errors;
         }
     }
 }
@@ -137,19 +156,59 @@ pub fn view_of<'a>(replica: &Replica, world: &'a World) -> Option<&'a ReplicaVie
     client.replicas.iter().find(|view| view.uid == replica.uid)
 }
 
-/// The run in figures.
+/// The run in figures: those of its rounds together, of times the worst.
 pub fn summary(run: &Run) -> Summary {
+    let now = of_round(run);
+    let all = || run.rounds.iter().map(|round| &round.summary).chain([&now]);
+    Summary {
+        kills: run.killed,
+        time_to_open: all().filter_map(|one| one.time_to_open).max(),
+        time_to_close: all().filter_map(|one| one.time_to_close).max(),
+        outage: all().filter_map(|one| one.outage).max(),
+        parts: now.parts.or_else(|| run.rounds.last().and_then(|round| round.summary.parts)),
+        ..now
+    }
+}
+
+/// The round in figures, but for its kills.
+pub fn of_round(run: &Run) -> Summary {
     let from_closed = |state: &State| match state {
         State::Closed => 0,
         State::HalfOpen => 1,
         State::Open => 2,
     };
     Summary {
-        kills: run.killed,
+        kills: 0,
         breaker: run.clients.iter().map(|replica| replica.breaker).max_by_key(from_closed),
         time_to_open: run.clients.iter().filter_map(|replica| replica.time_to_open).max(),
         time_to_close: run.clients.iter().filter_map(|replica| replica.time_to_close).max(),
         outage: run.targets_lost_at.zip(run.targets_ready_at).map(|(lost, ready)| Duration::between(lost, ready)),
+        errors: run.clients.iter().map(errors).sum(),
+        disturbances: u32::try_from(run.disturbances.len()).unwrap_or(u32::MAX),
+        parts: run.first_kill_at.map(|kill| parts(run, kill)),
+    }
+}
+
+/// Attempts of a replica that failed or were refused since the run's first baseline.
+pub fn errors(replica: &Replica) -> u64 {
+    replica.errors.saturating_sub(replica.errors_at_baseline)
+}
+
+fn parts(run: &Run, kill: Timestamp) -> Parts {
+    let after = |moment: Option<Timestamp>| moment.map(|moment| Duration::between(kill, moment));
+    // The newest transition to a state, of the replica that came to it last.
+    let last = |to: State| {
+        let newest =
+            |replica: &Replica| replica.transitions.iter().rev().find(|one| one.to == to).map(|one| one.aligned_at);
+        run.clients.iter().filter_map(newest).filter(|at| *at > kill).max()
+    };
+    Parts {
+        targets_lost: after(run.targets_lost_at),
+        first_failure: after(run.first_failure_at),
+        opened: run.clients.iter().filter_map(|replica| replica.time_to_open).max(),
+        targets_ready: after(run.targets_ready_at),
+        half_open: after(last(State::HalfOpen)),
+        closed: after(last(State::Closed)),
     }
 }
 

@@ -154,7 +154,7 @@ proptest! {
         // 6. What has ended is left alone.
         let world = sim.world();
         let after = decide(&sim.experiment, &world, sim.now);
-        prop_assert_eq!((after.status, after.effects, after.requeue), (status, vec![], None));
+        prop_assert_eq!((after.status, after.kills, after.notices, after.requeue), (status, vec![], vec![], None));
     }
 }
 

@@ -1,8 +1,12 @@
 //! The heart in virtual time: whole runs, and the rules that hold in each of them.
 
+mod calendar;
+mod choosing;
 mod invariants;
+mod judging;
 mod runs;
 mod sim;
+mod timing;
 
 /// A manifest like the report's outage; `change` is put in for a line of it.
 pub fn manifest(pods: &str, kill: &str, expect: &str) -> String {

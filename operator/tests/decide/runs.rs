@@ -84,7 +84,8 @@ fn nothing_is_killed_before_a_good_baseline() {
 
 #[test]
 fn a_spec_that_cannot_be_used_is_a_verdict_and_no_error() {
-    let sim = Sim::new(&outage("15s"), 1, 1);
+    let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.look(Fault::None);
     let world = World { invalid: Some("a selector is empty".into()), ..World::default() };
     let decision = decide(&sim.experiment, &world, sim.now);
     assert_eq!(
@@ -307,7 +308,7 @@ fn what_the_clients_clock_says_does_not_change_the_durations() {
 #[test]
 fn a_kill_that_is_refused_is_told() {
     let mut sim = Sim::new(&outage("15s"), 1, 1);
-    sim.look(Fault::DeadBeforeEffects);
+    sim.plan();
     let mut status = sim.status().clone();
     let uid = status.run.as_ref().unwrap().kills[0].uid.clone();
     let refused = Attempt { uid, sent_at: None, outcome: Outcome::Failed, message: Some("pods is forbidden".into()) };
@@ -329,7 +330,7 @@ fn a_kill_has_one_outcome_for_ever() {
     assert_eq!((run.killed, run.kills[0].outcome), (1, Outcome::Deleted));
     // Unless another operator found gone what this one has killed.
     let mut sim = Sim::new(&outage("15s"), 1, 1);
-    sim.look(Fault::DeadBeforeEffects);
+    sim.plan();
     let mut run = sim.run().clone();
     outcomes(&mut run, &[again.clone(), Attempt { outcome: Outcome::Deleted, sent_at: Some(sim.now), ..again }]);
     assert_eq!((run.killed, run.kills[0].outcome), (1, Outcome::Deleted));
@@ -374,8 +375,7 @@ fn a_target_that_is_scaled_up_loses_no_more_pods_at_once() {
 #[test]
 fn a_breaker_that_opened_before_the_kill_proves_nothing() {
     let mut sim = Sim::new(&outage("15s"), 1, 1);
-    sim.look(Fault::DeadBeforeEffects);
-    sim.look(Fault::DeadBeforeEffects);
+    sim.plan();
     let mut status = sim.status().clone();
     status.run.as_mut().unwrap().kills[0].planned_at = sim.now + SignedDuration::from_secs(60);
     status.run.as_mut().unwrap().first_kill_at = Some(sim.now + SignedDuration::from_secs(60));
@@ -392,9 +392,10 @@ fn a_breaker_that_opened_before_the_kill_proves_nothing() {
 #[test]
 fn an_operator_that_cannot_list_pods_says_so_and_still_ends() {
     let mut sim = Sim::new(&outage("15s"), 1, 1);
+    sim.look(Fault::None);
     let blind = World { unseen: Some("pods is forbidden".into()), ..World::default() };
     let first = decide(&sim.experiment, &blind, sim.now);
-    assert_eq!((first.status.reason, first.effects.len()), (Some(Reason::PodsNotListed), 0));
+    assert_eq!((first.status.reason, first.kills.len()), (Some(Reason::PodsNotListed), 0));
     assert!(first.status.message.as_ref().unwrap().contains("forbidden"));
     sim.experiment.status = Some(first.status);
     let later = decide(&sim.experiment, &blind, sim.now + SignedDuration::from_secs(61));

@@ -7,11 +7,11 @@ use breakwater_breaker::{
     Breaker, Cursor, Now, Settings, State,
     wire::{Instance, StatusReport},
 };
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Phase, Replica, Run};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Method, Outcome, Replica, Run};
 use breakwater_operator::{
-    decide::{Attempt, Effect, decide, outcomes},
+    decide::{Attempt, Victim, decide, is_active, is_finished, outcomes},
     poll::{Endpoint, understand},
-    world::{ClientView, ReplicaView, Target, World},
+    world::{ClientView, ReplicaView, Rival, Target, WorkloadView, World},
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -37,6 +37,8 @@ pub struct Pod {
     pub uid: String,
     pub ready_at: Timestamp,
     pub labelled: bool,
+    /// The version of the Deployment that it is of.
+    pub version: u32,
     pub exempt: bool,
 }
 
@@ -69,6 +71,16 @@ pub struct Sim {
     pub start_up: Duration,
     /// Every pod that was deleted by the operator, with the moment.
     pub killed: Vec<(String, Timestamp)>,
+    /// A PodDisruptionBudget keeps so many pods ready; evictions that would leave fewer are refused.
+    pub budget: usize,
+    /// Other experiments with a run under way and targets in common.
+    pub rivals: Vec<Rival>,
+    /// The operator-wide halt.
+    pub halted: bool,
+    /// The Deployment's own version; a restart makes another, and its pods are replaced one by one.
+    pub version: u32,
+    /// The operator has deleted the experiment.
+    pub deleted: bool,
     /// Every status that was written, in order.
     pub written: Vec<ChaosExperimentStatus>,
     pub looks: usize,
@@ -85,6 +97,7 @@ impl Sim {
         let mut experiment: ChaosExperiment = serde_saphyr::from_str(manifest).unwrap();
         experiment.metadata.uid = Some(Uuid::from_u128(7).to_string());
         experiment.metadata.generation = Some(1);
+        experiment.metadata.resource_version = Some("1000".into());
         let mut sim = Self {
             experiment,
             now,
@@ -93,6 +106,11 @@ impl Sim {
             replicas: pods,
             start_up: Duration::from_millis(1500),
             killed: vec![],
+            budget: 0,
+            rivals: vec![],
+            halted: false,
+            version: 1,
+            deleted: false,
             written: vec![],
             looks: 0,
             absent: false,
@@ -130,7 +148,7 @@ impl Sim {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.experiment.status.as_ref().and_then(|status| status.phase) == Some(Phase::Completed)
+        is_finished(&self.experiment)
     }
 
     /// Clients that make no call at all.
@@ -156,6 +174,13 @@ impl Sim {
         self.clients.iter_mut().for_each(|client| client.unheard = true);
         self.look(Fault::None);
         self.clients.iter_mut().for_each(|client| client.unheard = false);
+    }
+
+    /// Up to the first set of kills, which is written down and not sent.
+    pub fn plan(&mut self) {
+        while self.experiment.status.is_none() || self.run().slot == 0 {
+            self.look(Fault::DeadBeforeEffects);
+        }
     }
 
     /// Goes on until the experiment is complete; `limit` is virtual time.
@@ -208,8 +233,23 @@ impl Sim {
         while self.pods.iter().filter(|pod| pod.labelled).count() < self.replicas {
             self.born += 1;
             let ready_at = self.now + SignedDuration::try_from(self.start_up).unwrap();
-            self.pods.push(Pod { uid: format!("pod-{}", self.born), ready_at, labelled: true, exempt: false });
+            let uid = format!("pod-{}", self.born);
+            self.pods.push(Pod { uid, ready_at, labelled: true, version: self.version, exempt: false });
         }
+        // A rolling update takes one old pod away at a time, while all others are ready.
+        let all_ready = self.pods.iter().all(|pod| pod.ready_at <= self.now);
+        if let Some(old) = self.pods.iter().position(|pod| pod.version < self.version).filter(|_| all_ready) {
+            self.pods.remove(old);
+        }
+    }
+
+    /// Somebody else deletes a pod.
+    pub fn lose_pod(&mut self, uid: &str) {
+        self.pods.retain(|pod| pod.uid != uid);
+    }
+
+    fn ready(&self) -> usize {
+        self.pods.iter().filter(|pod| pod.labelled && pod.ready_at <= self.now).count()
     }
 
     pub fn world(&mut self) -> World {
@@ -221,6 +261,7 @@ impl Sim {
             ready: pod.ready_at <= self.now,
             alive: true,
             exempt: pod.exempt,
+            owner: Some(format!("set-{}", pod.version)),
         };
         let targets = self.pods.iter().filter(|pod| pod.labelled).map(target).collect();
         let recorded =
@@ -236,13 +277,29 @@ impl Sim {
             ClientView { name: of.into(), replicas: replicas.collect() }
         };
         let clients = self.experiment.spec.observe.clients.iter().map(|client| view(&client.name)).collect();
-        World { targets, clients, invalid: None, unseen: None }
+        let restarts = self.experiment.spec.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart);
+        let settled = self.pods.iter().all(|pod| pod.version == self.version && pod.ready_at <= self.now);
+        let workload = restarts.then(|| WorkloadView {
+            settled,
+            target: Target {
+                name: "backend".into(),
+                uid: "deployment".into(),
+                resource_version: None,
+                node: None,
+                ready: true,
+                alive: true,
+                exempt: false,
+                owner: None,
+            },
+        });
+        let halted = self.halted.then(|| "a ConfigMap says halt".to_string());
+        World { targets, clients, workload, rivals: self.rivals.clone(), halted, invalid: None, unseen: None }
     }
 
     /// One look of the operator, as the controller does it.
     pub fn look(&mut self, fault: Fault) {
         self.looks += 1;
-        let world = self.world();
+        let world = if is_active(&self.experiment, self.now) { self.world() } else { World::default() };
         let decision = decide(&self.experiment, &world, self.now);
         let again = decision.requeue.unwrap_or(Duration::from_secs(3600));
         self.due = self.now + SignedDuration::try_from(again).unwrap();
@@ -255,7 +312,8 @@ impl Sim {
             self.due = self.now;
             return;
         }
-        let attempts: Vec<_> = decision.effects.iter().filter_map(|effect| self.kill(effect)).collect();
+        self.deleted |= decision.delete;
+        let attempts: Vec<_> = decision.kills.iter().map(|victim| self.kill(victim)).collect();
         if fault == Fault::DeadAfterEffects {
             self.due = self.now;
             return;
@@ -271,21 +329,43 @@ impl Sim {
         if self.experiment.status.as_ref() != Some(&status) {
             self.written.push(status.clone());
             self.experiment.status = Some(status);
+            let version = 1000 + self.written.len();
+            self.experiment.metadata.resource_version = Some(version.to_string());
         }
     }
 
-    fn kill(&mut self, effect: &Effect) -> Option<Attempt> {
-        let Effect::Kill(victim) = effect else { return None };
-        let attempt = |outcome, sent_at| Some(Attempt { uid: victim.uid.clone(), sent_at, outcome, message: None });
+    /// What the kill protocol does, with its checks right before the kill.
+    fn kill(&mut self, victim: &Victim) -> Attempt {
+        let attempt = |outcome, sent_at| Attempt { uid: victim.uid.clone(), sent_at, outcome, message: None };
         if self.now > victim.deadline {
             return attempt(Outcome::Failed, None);
+        }
+        let spec = &self.experiment.spec;
+        let method = spec.kill.as_ref().map_or(Method::Delete, |kill| kill.method);
+        if method == Method::RolloutRestart {
+            if spec.dry_run {
+                return attempt(Outcome::DryRun, None);
+            }
+            self.version += 1;
+            return attempt(Outcome::Restarted, Some(self.now));
         }
         let Some(at) = self.pods.iter().position(|pod| pod.uid == victim.uid) else {
             return attempt(Outcome::Gone, None);
         };
+        let is_ready = self.pods[at].ready_at <= self.now;
+        if is_ready && self.ready() <= spec.target.min_available as usize {
+            return attempt(Outcome::Blocked, None);
+        }
+        if spec.dry_run {
+            return attempt(Outcome::DryRun, None);
+        }
+        if method == Method::Evict && is_ready && self.ready() <= self.budget {
+            return attempt(Outcome::Blocked, None);
+        }
         self.pods.remove(at);
         self.killed.push((victim.uid.clone(), self.now));
-        attempt(Outcome::Deleted, Some(self.now))
+        let done = if method == Method::Evict { Outcome::Evicted } else { Outcome::Deleted };
+        attempt(done, Some(self.now))
     }
 }
 

@@ -1,0 +1,52 @@
+//! Rounds of a run: each begins from a baseline of its own and is judged by itself.
+
+use breakwater_breaker::State;
+use breakwater_crds::{ChaosExperimentSpec, MAX_OWNERS, Replica, Round, Run};
+use jiff::Timestamp;
+
+use super::record;
+use crate::world::World;
+
+/// Whether the run has another round after this one.
+pub fn another(spec: &ChaosExperimentSpec, run: &Run) -> bool {
+    spec.schedule.as_ref().is_some_and(|schedule| run.round < schedule.rounds)
+}
+
+/// The baseline of a round is good.
+pub fn begin(run: &mut Run, clients: Vec<Replica>, world: &World, now: Timestamp) {
+    run.baseline_at.get_or_insert(now);
+    run.round_at = Some(now);
+    run.clients = clients;
+    run.owners = world.targets.iter().filter_map(|pod| pod.owner.clone()).collect();
+    run.owners.sort();
+    run.owners.dedup();
+    run.owners.truncate(MAX_OWNERS);
+}
+
+/// Closes a round that has passed, and clears what was of it alone; what is recorded of kills and transitions stays.
+pub fn next(spec: &ChaosExperimentSpec, run: &mut Run, now: Timestamp) {
+    let mut summary = record::of_round(run);
+    summary.kills = run.killed - run.rounds.iter().map(|round| round.summary.kills).sum::<u64>();
+    let baseline_at = run.round_at.take().unwrap_or(run.started_at);
+    run.rounds.push(Round { number: run.round, baseline_at, completed_at: now, summary });
+    run.round = run.round.saturating_add(1);
+    let pause = spec.schedule.as_ref().map_or_else(Default::default, |schedule| schedule.pause_between_rounds);
+    run.waited_until = Some(pause.after(now));
+    (run.hold_until, run.first_kill_at, run.first_failure_at) = (None, None, None);
+    (run.targets_lost_at, run.targets_ready_at) = (None, None);
+    run.spared.clear();
+    run.survivors.clear();
+}
+
+/// A replica at the baseline of a later round: its cursor and its record go on.
+pub fn fresh(replica: &Replica, calls: u64) -> Replica {
+    Replica {
+        breaker: State::Closed,
+        sequence: vec![State::Closed],
+        flaps: 0,
+        time_to_open: None,
+        time_to_close: None,
+        calls_at_baseline: calls,
+        ..replica.clone()
+    }
+}

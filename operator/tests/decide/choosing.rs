@@ -1,0 +1,172 @@
+//! Whom a run kills: how many, which ones, and whom it leaves.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use breakwater_crds::{Outcome, Reason, Verdict};
+use jiff::SignedDuration;
+
+use crate::{
+    manifest,
+    sim::{Fault, Sim},
+};
+
+const LIMIT: Duration = Duration::from_secs(400);
+const HELD: &str = "  kill: {gracePeriodSeconds: 0, holdFor: 15s}";
+
+fn target(manifest: &str, more: &str) -> String {
+    manifest.replace("app: backend}}, pods", &format!("app: backend}}}}, {more}, pods"))
+}
+
+/// How many pods the first set of a run names.
+fn first_set(pods: &str, of: usize) -> usize {
+    let mut sim = Sim::new(&manifest(pods, HELD, "{staysClosed: true}"), of, 1);
+    sim.plan();
+    sim.run().kills.len()
+}
+
+#[test]
+fn so_many_are_killed_and_never_more_than_the_rule_says() {
+    for (pods, of, expected) in [
+        ("{all: {}}", 7, 7),
+        ("{one: {}}", 7, 1),
+        ("{fixed: 3}", 7, 3),
+        ("{percent: 50}", 7, 3),
+        ("{percent: 50}", 8, 4),
+        ("{percent: 99}", 2, 1),
+        ("{percent: 100}", 7, 7),
+        ("{percent: 1}", 100, 1),
+        ("{randomUpToPercent: 34}", 3, 1),
+    ] {
+        assert_eq!(first_set(pods, of), expected, "{pods} of {of}");
+    }
+}
+
+#[test]
+fn a_random_number_is_drawn_by_the_seed_within_its_bounds() {
+    let count = |uid: u128| {
+        let mut sim = Sim::new(&manifest("{randomUpToPercent: 60}", HELD, "{staysClosed: true}"), 10, 1);
+        sim.experiment.metadata.uid = Some(uuid::Uuid::from_u128(uid).to_string());
+        sim.plan();
+        sim.run().kills.len()
+    };
+    let drawn: Vec<_> = (0..60).map(count).collect();
+    assert_eq!(drawn, (0..60).map(count).collect::<Vec<_>>(), "the same seed draws the same number");
+    assert_eq!(drawn.iter().collect::<BTreeSet<_>>(), (1..=6).collect::<Vec<_>>().iter().collect(), "{drawn:?}");
+}
+
+#[test]
+fn the_same_seed_chooses_the_same_pods_and_another_run_others() {
+    let choice = |uid: u128| {
+        let mut sim = Sim::new(&manifest("{fixed: 3}", HELD, "{staysClosed: true}"), 20, 1);
+        sim.experiment.metadata.uid = Some(uuid::Uuid::from_u128(uid).to_string());
+        sim.plan();
+        let run = sim.run();
+        (run.seed, run.kills.iter().map(|kill| kill.uid.clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(choice(1), choice(1));
+    assert_ne!(choice(1), choice(2));
+}
+
+#[test]
+fn a_percentage_that_comes_to_no_pod_is_not_begun() {
+    for pods in ["{percent: 49}", "{randomUpToPercent: 49}"] {
+        let mut sim = Sim::new(&manifest(pods, HELD, "{}"), 2, 1);
+        let status = sim.complete(LIMIT);
+        assert_eq!((status.verdict, status.reason), (Some(Verdict::Inconclusive), Some(Reason::TargetsNotReady)));
+        assert!(status.message.as_ref().unwrap().contains("comes to none"), "{:?}", status.message);
+        assert_eq!(sim.killed, []);
+    }
+}
+
+#[test]
+fn as_many_as_min_available_says_are_ready_at_every_moment() {
+    for (pods, min) in [("{all: {}}", 1), ("{all: {}}", 3), ("{fixed: 4}", 3), ("{percent: 100}", 2)] {
+        let spec = target(&manifest(pods, HELD, "{staysClosed: true}"), &format!("minAvailable: {min}"));
+        let mut sim = Sim::new(&spec, 5, 1);
+        while !sim.is_complete() {
+            sim.step(Fault::None);
+            let ready = sim.pods.iter().filter(|pod| pod.ready_at <= sim.now).count();
+            assert!(ready >= min, "{pods}: {ready} ready, {min} wanted");
+        }
+        assert_eq!(sim.status().verdict, Some(Verdict::Passed), "{:?}", sim.status().message);
+        assert!(sim.killed.len() > 5, "{pods}: {} killed", sim.killed.len());
+    }
+}
+
+#[test]
+fn too_few_ready_pods_for_min_available_are_no_baseline() {
+    let mut sim = Sim::new(&target(&manifest("{one: {}}", HELD, "{}"), "minAvailable: 3"), 3, 1);
+    let status = sim.complete(LIMIT);
+    assert_eq!((status.verdict, status.reason), (Some(Verdict::Inconclusive), Some(Reason::TargetsNotReady)));
+    assert!(status.message.as_ref().unwrap().contains("4 needed"), "{:?}", status.message);
+}
+
+#[test]
+fn a_budget_blocks_evictions_and_they_are_tried_again_until_the_hold_ends() {
+    let evict = "  kill: {method: Evict, gracePeriodSeconds: 0, holdFor: 15s}";
+    let mut sim = Sim::new(&manifest("{all: {}}", evict, "{}"), 2, 1);
+    sim.budget = 2;
+    sim.until(LIMIT, |sim| sim.looks > 5);
+    assert!(sim.run().kills.iter().all(|kill| kill.outcome == Outcome::Blocked), "{:?}", sim.run().kills);
+    let begun = sim.now;
+    // The budget is lifted in mid-hold.
+    sim.until(LIMIT, |sim| sim.now.duration_since(begun) > SignedDuration::from_secs(4));
+    sim.budget = 0;
+    let status = sim.complete(LIMIT);
+    assert_eq!(
+        (status.verdict, status.reason),
+        (Some(Verdict::Passed), Some(Reason::AsExpected)),
+        "{:?}",
+        status.message
+    );
+    assert!(sim.run().kills.iter().any(|kill| kill.outcome == Outcome::Evicted));
+    assert!(sim.run().killed > 10);
+
+    let mut sim = Sim::new(&manifest("{all: {}}", evict, "{}"), 2, 1);
+    sim.budget = 2;
+    let status = sim.complete(LIMIT);
+    assert_eq!((status.verdict, status.reason), (Some(Verdict::Inconclusive), Some(Reason::KillBlocked)));
+    assert_eq!(sim.killed, []);
+    assert_eq!(sim.run().kills.len(), 2, "what is blocked is not written down anew");
+}
+
+#[test]
+fn a_rolling_restart_replaces_every_pod_once_and_clients_may_survive_it() {
+    let restart = "  kill: {method: RolloutRestart}";
+    let spec =
+        target(&manifest("{all: {}}", restart, "{staysClosed: true}"), "workload: {kind: Deployment, name: backend}");
+    let mut sim = Sim::new(&spec, 4, 1);
+    let first: Vec<_> = sim.pods.iter().map(|pod| pod.uid.clone()).collect();
+    let status = sim.complete(LIMIT);
+    assert_eq!(
+        (status.verdict, status.reason),
+        (Some(Verdict::Passed), Some(Reason::AsExpected)),
+        "{:?}",
+        status.message
+    );
+    assert_eq!((sim.version, sim.run().killed, sim.run().kills[0].outcome), (2, 1, Outcome::Restarted));
+    assert!(sim.pods.iter().all(|pod| !first.contains(&pod.uid) && pod.version == 2));
+    assert_eq!(sim.run().disturbances, [], "the rollout is the run's own");
+}
+
+#[test]
+fn a_dry_run_kills_nothing_and_says_who_would_be_killed() {
+    let workload = "workload: {kind: Deployment, name: backend}";
+    for (pods, kill, more, would) in [
+        ("{fixed: 2}", HELD, "minAvailable: 0", 2),
+        ("{all: {}}", HELD, "minAvailable: 3", 1),
+        ("{all: {}}", "  kill: {method: Evict}", "minAvailable: 0", 4),
+        ("{all: {}}", "  kill: {method: RolloutRestart}", workload, 1),
+    ] {
+        let spec = target(&manifest(pods, kill, "{}"), more).replace("spec:", "spec:\n  dryRun: true");
+        let mut sim = Sim::new(&spec, 4, 1);
+        let status = sim.complete(LIMIT).clone();
+        assert_eq!((status.verdict, status.reason), (Some(Verdict::DryRun), Some(Reason::WouldKill)), "{kill}");
+        assert_eq!((sim.killed.len(), sim.version, sim.run().killed), (0, 1, 0), "{kill}");
+        let names: Vec<_> = sim.run().kills.iter().filter(|kill| kill.outcome == Outcome::DryRun).collect();
+        assert_eq!(names.len(), would, "{kill}: {names:?}");
+        assert!(status.message.as_ref().unwrap().contains(&names[0].pod), "{:?}", status.message);
+        assert_eq!(status.conditions.iter().find(|one| one.type_ == "Passed").unwrap().status, "False");
+        assert_eq!(status.statistics, None, "a rehearsal is no evidence");
+    }
+}

@@ -1,0 +1,154 @@
+//! Ways to stop a run, and what a verdict is made of besides the breakers' way.
+
+use std::time::Duration;
+
+use breakwater_crds::{ABORT, DisturbanceKind, Phase, Reason, Verdict};
+use jiff::SignedDuration;
+
+use crate::{
+    manifest,
+    sim::{Fault, Sim},
+};
+
+const LIMIT: Duration = Duration::from_secs(600);
+const LONG: &str = "  kill: {gracePeriodSeconds: 0, holdFor: 60s}";
+const HELD: &str = "  kill: {gracePeriodSeconds: 0, holdFor: 15s}";
+
+fn in_the_middle(kill: &str) -> Sim {
+    let mut sim = Sim::new(&manifest("{all: {}}", kill, "{}"), 1, 1);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    sim
+}
+
+#[test]
+fn every_way_to_stop_stops_at_once_and_says_which_it_was() {
+    for reason in [Reason::AbortRequested, Reason::Halted, Reason::Suspended] {
+        let mut sim = in_the_middle(LONG);
+        let killed = sim.killed.len();
+        match reason {
+            Reason::AbortRequested => abort(&mut sim),
+            Reason::Halted => sim.halted = true,
+            _ => sim.experiment.spec.suspend = true,
+        }
+        sim.look(Fault::None);
+        assert_eq!((sim.status().verdict, sim.status().reason), (Some(Verdict::Aborted), Some(reason)));
+        assert_eq!(sim.killed.len(), killed, "{reason:?}");
+    }
+}
+
+fn abort(sim: &mut Sim) {
+    sim.experiment.metadata.annotations = Some([(ABORT.to_string(), "now".to_string())].into());
+}
+
+#[test]
+fn no_run_begins_while_halted_or_aborted_and_a_schedule_goes_on_later() {
+    let mut sim = Sim::new(&manifest("{all: {}}", HELD, "{}"), 1, 1);
+    sim.halted = true;
+    sim.look(Fault::None);
+    assert_eq!((sim.status().phase, sim.status().reason), (Some(Phase::Waiting), Some(Reason::Halted)));
+    assert!(sim.status().run.is_none());
+    sim.halted = false;
+    assert_eq!(sim.complete(LIMIT).verdict, Some(Verdict::Passed));
+
+    let mut sim = Sim::new(&manifest("{all: {}}", &format!("{HELD}\n  schedule: {{cron: '* * * * *'}}"), "{}"), 1, 1);
+    sim.look(Fault::None);
+    abort(&mut sim);
+    sim.look(Fault::None);
+    assert_eq!((sim.status().reason, sim.status().next_schedule_time), (Some(Reason::AbortRequested), None));
+    sim.jump(SignedDuration::from_secs(300));
+    sim.experiment.metadata.annotations = None;
+    sim.look(Fault::None);
+    assert_eq!((sim.status().runs, sim.status().missed_runs), (0, 0));
+    sim.halted = true;
+    let next = sim.status().next_schedule_time.unwrap();
+    sim.until(LIMIT, |sim| sim.status().reason == Some(Reason::Halted));
+    assert_eq!(sim.status().next_schedule_time, Some(next), "it is still to come, within its deadline");
+    sim.halted = false;
+    sim.until(LIMIT, |sim| sim.status().runs == 1);
+    assert_eq!(sim.run().scheduled_at, Some(next));
+}
+
+#[test]
+fn an_outage_is_told_in_its_parts_in_their_order() {
+    let mut sim = Sim::new(&manifest("{all: {}}", HELD, "{}"), 2, 2);
+    assert_eq!(sim.complete(LIMIT).verdict, Some(Verdict::Passed));
+    let parts = sim.status().summary.as_ref().unwrap().parts.unwrap();
+    let order =
+        [parts.targets_lost, parts.first_failure, parts.opened, parts.targets_ready, parts.half_open, parts.closed];
+    let order: Vec<_> = order.into_iter().map(|part| part.expect("each part is there").as_std()).collect();
+    assert!(order[..5].is_sorted() || order[4] >= order[2], "{order:?}");
+    assert!(order[0] < Duration::from_millis(500), "{order:?}");
+    assert!(order[1] <= Duration::from_millis(3600), "a client calls every 3 s and is asked every 500 ms: {order:?}");
+    assert!(order[1] <= order[2] && order[2] <= order[4] && order[4] <= order[5] && order[3] <= order[5], "{order:?}");
+    assert!(order[3] >= Duration::from_secs(15), "{order:?}");
+    assert_eq!(
+        Some(order[5]),
+        sim.status().summary.as_ref().unwrap().time_to_close.map(|time| time.as_std() + Duration::from_secs(15)),
+        "{order:?}"
+    );
+}
+
+#[test]
+fn errors_at_a_replica_are_counted_and_limited() {
+    let errors = |most: &str| {
+        let mut sim = Sim::new(&manifest("{all: {}}", HELD, most), 1, 2);
+        let status = sim.complete(LIMIT).clone();
+        (
+            status.verdict.unwrap(),
+            status.reason.unwrap(),
+            sim.run().clients.iter().map(|one| one.errors - one.errors_at_baseline).max().unwrap(),
+        )
+    };
+    let (verdict, _, worst) = errors("{}");
+    assert_eq!(verdict, Verdict::Passed);
+    assert!(worst >= 3, "three failures opened it: {worst}");
+    assert_eq!(errors(&format!("{{errorsAtMost: {worst}}}")).0, Verdict::Passed);
+    let (verdict, reason, _) = errors(&format!("{{errorsAtMost: {}}}", worst - 1));
+    assert_eq!((verdict, reason), (Verdict::Failed, Reason::TooManyErrors));
+}
+
+#[test]
+fn what_others_do_to_the_targets_is_told_and_takes_a_failure_its_worth() {
+    // Somebody deletes the two pods that the run left alone: the breaker opens, and that proves nothing.
+    let mut sim = Sim::new(&manifest("{one: {}}", LONG, "{staysClosed: true}"), 3, 1);
+    sim.until(LIMIT, |sim| sim.killed.len() > 3);
+    let spared = sim.run().spared.clone();
+    assert_eq!(spared.len(), 2);
+    sim.start_up = Duration::from_secs(20);
+    spared.iter().for_each(|uid| sim.lose_pod(uid));
+    let status = sim.complete(LIMIT).clone();
+    assert_eq!(
+        (status.verdict, status.reason),
+        (Some(Verdict::Inconclusive), Some(Reason::Disturbed)),
+        "{:?}",
+        status.message
+    );
+    assert!(status.message.as_ref().unwrap().contains("BreakerOpened"), "{:?}", status.message);
+    let kinds: Vec<_> = sim.run().disturbances.iter().map(|one| (one.kind, one.uid.as_str())).collect();
+    assert_eq!(kinds, spared.iter().map(|uid| (DisturbanceKind::PodGone, uid.as_str())).collect::<Vec<_>>());
+
+    // A rollout in mid-hold: the run passes, and says so.
+    let mut sim = in_the_middle(HELD);
+    sim.version = 2;
+    let status = sim.complete(LIMIT).clone();
+    assert_eq!((status.verdict, status.summary.unwrap().disturbances), (Some(Verdict::Passed), 1));
+    assert!(status.message.unwrap().contains("rollout"));
+
+    // A pod that came after the hold is nobody's to delete.
+    let mut sim = in_the_middle(HELD);
+    sim.until(LIMIT, |sim| !sim.run().survivors.is_empty());
+    let survivor = sim.run().survivors[0].clone();
+    sim.lose_pod(&survivor);
+    sim.complete(LIMIT);
+    assert_eq!(sim.run().disturbances[0].uid, survivor);
+}
+
+#[test]
+fn what_the_run_itself_does_is_no_disturbance() {
+    for (pods, of) in [("{all: {}}", 3), ("{one: {}}", 3), ("{percent: 60}", 5)] {
+        let mut sim = Sim::new(&manifest(pods, HELD, "{staysClosed: true}"), of, 1);
+        sim.complete(LIMIT);
+        assert_eq!(sim.run().disturbances, [], "{pods}");
+        assert_eq!(sim.status().summary.as_ref().unwrap().disturbances, 0);
+    }
+}
