@@ -15,8 +15,10 @@ use crate::{PastRun, Run, Statistics, Summary};
 pub const MAX_KILLS: usize = 128;
 /// Bytes kept of what there is to say about a kill.
 pub const MAX_MESSAGE: usize = 200;
+/// Bytes kept of what a run in the history had to say.
+pub const MAX_PAST_MESSAGE: usize = 400;
 /// Transitions kept for each replica, newest last.
-pub const MAX_TRANSITIONS: usize = 20;
+pub const MAX_TRANSITIONS: usize = 16;
 /// Gaps kept for each replica, newest last.
 pub const MAX_GAPS: usize = 8;
 /// Client replicas that one run watches.

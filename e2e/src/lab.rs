@@ -7,7 +7,7 @@ use breakwater_breaker::wire::StatusReport;
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Run};
 use futures::FutureExt;
 use k8s_openapi::{
-    api::core::v1::{Namespace, Pod},
+    api::core::v1::{ConfigMap, Namespace, Pod},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -157,6 +157,35 @@ impl Lab {
         let mut pods = self.pods_with(label).await?;
         ensure!(pods.len() == 1, "{} pods with {label}", pods.len());
         Ok(pods.remove(0))
+    }
+
+    /// A ConfigMap of the namespace.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub async fn config_map(&self, name: &str) -> Result<ConfigMap> {
+        Ok(Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace).get(name).await?)
+    }
+
+    /// Makes a copy of a pod with this label that nobody owns, and waits until it is ready; gives its uid. The labels by which
+    /// ReplicaSets adopt pods are left out.
+    ///
+    /// # Errors
+    /// Where it is not ready in time.
+    pub async fn pod_like(&self, label: &str, name: &str) -> Result<String> {
+        let pods = self.pods_with(label).await?;
+        let model = pods.first().context("there is a pod to copy")?;
+        let mut labels = model.labels().clone();
+        labels.remove("pod-template-hash");
+        let metadata = ObjectMeta { name: Some(name.into()), labels: Some(labels), ..ObjectMeta::default() };
+        let mut spec = model.spec.clone();
+        if let Some(spec) = &mut spec {
+            spec.node_name = None;
+        }
+        let made = self.pods().create(&PostParams::default(), &Pod { metadata, spec, status: None }).await?;
+        let wait = format!("pod/{name}");
+        self.kubectl(&["wait", &wait, "--for=condition=Ready", "--timeout=60s"], "").await?.text()?;
+        made.uid().context("it has a uid")
     }
 
     /// An experiment's status, once it meets a condition.

@@ -12,6 +12,7 @@ pub mod halt;
 pub mod metrics;
 pub mod observe;
 pub mod poll;
+pub mod requests;
 pub mod session;
 pub mod workload;
 pub mod world;

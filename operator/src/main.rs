@@ -10,13 +10,11 @@ use breakwater_operator::{
     halt::Halt,
     metrics::Metrics,
     observe::Observer,
+    requests,
 };
 use clap::Parser;
 use futures::channel::mpsc;
-use kube::{
-    Client,
-    runtime::events::{Recorder, Reporter},
-};
+use kube::runtime::events::{Recorder, Reporter};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -42,16 +40,13 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-    let kubernetes =
+    let mut kubernetes =
         kube::Config::infer().await.map_err(|error| format!("no cluster: {error}; run in a pod, or set KUBECONFIG"))?;
-    let client = Client::try_from(kubernetes.clone())?;
-    // Effects are not tried again by the client: what became of one whose answer is lost is looked into.
-    let effects = Client::try_from({
-        let mut once = kubernetes;
-        once.default_retry = false;
-        once
-    })?;
     let metrics = Arc::new(Metrics::default());
+    let client = requests::client(kubernetes.clone(), metrics.clone())?;
+    // Effects are not tried again by the client: what became of one whose answer is lost is looked into.
+    kubernetes.default_retry = false;
+    let effects = requests::client(kubernetes, metrics.clone())?;
     let reporter = Reporter { controller: "breakwater".into(), instance: config.pod_name.clone() };
     let halt = match &config.pod_namespace {
         Some(namespace) => Halt::new(effects.clone(), namespace, &config.halt_configmap),

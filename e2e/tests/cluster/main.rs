@@ -1,6 +1,7 @@
 //! The whole of it on a real cluster, each test in a namespace of its own: `cargo e2e`.
 
 mod check;
+mod choosing;
 mod crashes;
 mod ends;
 mod inconclusive;
@@ -8,3 +9,4 @@ mod limits;
 mod outage;
 mod protocol;
 mod refused;
+mod timing;

@@ -16,7 +16,7 @@ spec:
 ";
 
 /// A change to the good manifest, and words that the refusal must have: the field, and what to write instead.
-const BAD: [(&str, &str, &[&str]); 22] = [
+const BAD: [(&str, &str, &[&str]); 43] = [
     ("{matchLabels: {app: backend}}", "{}", &["spec.target.selector", "at least one label", "app: backend"]),
     ("{matchLabels: {app: backend}}", "{matchLabels: {}}", &["spec.target.selector", "at least one label"]),
     ("{matchLabels: {app: client}}", "{}", &["spec.observe.clients[0].selector", "at least one label"]),
@@ -43,6 +43,39 @@ const BAD: [(&str, &str, &[&str]); 22] = [
     ("{opensWithin: 30s}", "{sequence: [Closed, HalfOpen, Closed]}", &["spec.expect", "staysClosed: true"]),
     ("timeout: 5m", "timeout: 30s", &["spec", "timeout must be longer"]),
     ("timeout: 5m", "retries: 5", &["unknown field", "retries"]),
+    ("pods: {all: {}}", "pods: {percent: 101}", &["spec.target.pods.percent", "less than or equal to 100"]),
+    ("pods: {all: {}}", "pods: {all: {}}, minAvailable: -1", &["spec.target.minAvailable"]),
+    (
+        "pods: {all: {}}",
+        "pods: {all: {}}, workload: {kind: CronJob, name: x}",
+        &["spec.target.workload.kind", "StatefulSet"],
+    ),
+    (
+        "{method: Delete, gracePeriodSeconds: 0, holdFor: 15s}",
+        "{method: RolloutRestart}",
+        &["target.workload: {kind: Deployment"],
+    ),
+    ("method: Delete", "method: RolloutRestart", &["spec.kill", "leave out holdFor"]),
+    ("timeout: 5m", "schedule: {cron: '* * * * * *'}", &["spec.schedule.cron", "no field for seconds"]),
+    ("timeout: 5m", "schedule: {cron: 'soon or so'}", &["spec.schedule.cron", "five fields"]),
+    ("timeout: 5m", "schedule: {cron: '0 9 * * *', at: 2026-12-01T09:00:00Z}", &["spec.schedule", "not both"]),
+    ("timeout: 5m", "schedule: {at: tomorrow}", &["spec.schedule.at", "date-time"]),
+    ("timeout: 5m", "schedule: {timeZone: Europe/Berlin}", &["spec.schedule", "are for cron"]),
+    (
+        "timeout: 5m",
+        "schedule: {cron: '0 9 * * *', timeZone: Europe/Berlinn}",
+        &["spec.schedule.timeZone", "Europe/Berlinn"],
+    ),
+    ("timeout: 5m", "schedule: {cron: '0 9 * * *', excluded: [{}]}", &["spec.schedule.excluded[0]", "empty window"]),
+    ("timeout: 5m", "schedule: {cron: '0 9 * * *', excluded: [{from: '25:00'}]}", &["spec.schedule.excluded[0].from"]),
+    ("timeout: 5m", "schedule: {cron: '0 9 * * *', excluded: [{days: [Someday]}]}", &["days", "Mon"]),
+    ("timeout: 5m", "schedule: {rounds: 11}", &["spec.schedule.rounds", "less than or equal to 10"]),
+    ("timeout: 5m", "schedule: {pauseBetweenRounds: 2h}", &["spec.schedule.pauseBetweenRounds", "at most 1h"]),
+    ("timeout: 5m", "schedule: {startingDeadline: 0s}", &["spec.schedule.startingDeadline", "between 1s and 24h"]),
+    ("{opensWithin: 30s}", "{errorsAtMost: -1}", &["spec.expect.errorsAtMost"]),
+    ("timeout: 5m", "historyLimit: 21", &["spec.historyLimit", "less than or equal to 20"]),
+    ("timeout: 5m", "ttlAfterFinished: forever", &["spec.ttlAfterFinished", "such as"]),
+    ("timeout: 5m", "ttlAfterFinished: 1h\n  schedule: {cron: '0 9 * * *'}", &["ttlAfterFinished", "never finished"]),
 ];
 
 #[tokio::test]

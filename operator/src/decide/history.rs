@@ -1,7 +1,7 @@
 //! What is remembered of runs that have ended.
 
 use breakwater_crds::{
-    ChaosExperimentSpec, ChaosExperimentStatus, Duration, PastRun, Run, Spread, Statistics, Verdict,
+    ChaosExperimentSpec, ChaosExperimentStatus, Duration, MAX_PAST_MESSAGE, PastRun, Run, Spread, Statistics, Verdict,
 };
 use jiff::Timestamp;
 
@@ -28,7 +28,7 @@ pub fn close(
         completed_at: now,
         verdict: ending.verdict,
         reason: ending.reason,
-        message: ending.message.clone(),
+        message: record::readable(&ending.message, MAX_PAST_MESSAGE),
         summary,
     });
     status.run = Some(run);

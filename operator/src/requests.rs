@@ -1,0 +1,114 @@
+//! Counts the requests to the API server.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::http::{Method, Request, Response, StatusCode};
+use futures::{FutureExt, future::BoxFuture};
+use kube::{Client, Config, client::ClientBuilder};
+use tower::{Layer, Service};
+
+use crate::metrics::Metrics;
+
+/// A client of the API server whose requests are counted.
+///
+/// # Errors
+/// Where the configuration has, say, a certificate that is none.
+pub fn client(config: Config, metrics: Arc<Metrics>) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Count(metrics)).build())
+}
+
+/// The layer that counts.
+#[derive(Clone)]
+struct Count(Arc<Metrics>);
+
+impl<S> Layer<S> for Count {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Counted { inner, metrics: self.0.clone() }
+    }
+}
+
+/// A service whose requests are counted.
+struct Counted<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S, A, B> Service<Request<A>> for Counted<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let (metrics, method) = (self.metrics.clone(), verb(request.method()));
+        let answer = self.inner.call(request);
+        let counted = async move {
+            let answer = answer.await;
+            let code = answer.as_ref().map_or("none", |answer| class(answer.status()));
+            metrics.api_requests.get_or_create(&[("method", method), ("code", code)]).inc();
+            answer
+        };
+        counted.boxed()
+    }
+}
+
+/// A label has only values that are known here.
+fn verb(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}
+
+/// A conflict and a request to slow down are told apart from other refusals, as they are everyday things.
+fn class(code: StatusCode) -> &'static str {
+    match code.as_u16() {
+        409 => "409",
+        429 => "429",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_request_is_counted_by_method_and_answer() {
+        let metrics = Arc::new(Metrics::default());
+        for (method, code) in [("GET", 200), ("GET", 200), ("PUT", 409), ("DELETE", 404), ("POST", 503)] {
+            let answer =
+                tower::service_fn(|_: Request<()>| std::future::ready(Response::builder().status(code).body(())));
+            let request = Request::builder().method(method).body(()).unwrap();
+            Count(metrics.clone()).layer(answer).call(request).await.unwrap();
+        }
+        let text = metrics.text();
+        for line in [
+            "breakwater_api_requests_total{method=\"GET\",code=\"2xx\"} 2",
+            "breakwater_api_requests_total{method=\"PUT\",code=\"409\"} 1",
+            "breakwater_api_requests_total{method=\"DELETE\",code=\"4xx\"} 1",
+            "breakwater_api_requests_total{method=\"POST\",code=\"5xx\"} 1",
+        ] {
+            assert!(text.contains(line), "no {line}:\n{text}");
+        }
+    }
+}
