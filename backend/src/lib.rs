@@ -4,6 +4,5 @@
 //! before it ends.
 
 pub mod app;
-pub mod duration;
 pub mod metrics;
 pub mod serve;

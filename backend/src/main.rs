@@ -1,15 +1,18 @@
 //! The backend's command line.
 
-use std::{io::IsTerminal, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use breakwater_backend::{
     app::{Backend, app},
-    duration,
-    serve::{Drained, serve, termination},
+    serve::{Drained, serve},
 };
-use clap::{Parser, ValueEnum};
+use breakwater_service::{
+    duration,
+    log::{self, LogFormat},
+    signal::termination,
+};
+use clap::Parser;
 use tokio::net::TcpListener;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// Answers GET /data with {"message":"Backend Running"}: the service that a client calls and an experiment kills.
 #[derive(Debug, Parser)]
@@ -28,18 +31,10 @@ struct Settings {
     log_format: LogFormat,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let settings = Settings::parse();
-    if let Err(said) = start_log(settings.log_format) {
+    if let Err(said) = log::start(settings.log_format) {
         eprintln!("error: {said}");
         return ExitCode::from(2);
     }
@@ -72,17 +67,4 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-fn start_log(format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env()
-        .map_err(|error| format!("RUST_LOG: {error}; write a level, like info or debug"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stdout().is_terminal());
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
 }

@@ -3,12 +3,7 @@
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::app::Backend;
 
@@ -49,19 +44,4 @@ pub async fn serve(
         Ok(ended) => ended.map(|()| Drained::All),
         Err(_) => Ok(Drained::Cut),
     }
-}
-
-/// A future that is ready at the first SIGTERM or SIGINT.
-///
-/// # Errors
-/// If the signal handlers cannot be installed; they are in place when this returns.
-pub fn termination() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -8,7 +8,6 @@ pub mod attempt;
 pub mod caller;
 pub mod check;
 pub mod clock;
-pub mod duration;
 pub mod http;
 pub mod log;
 pub mod metrics;

@@ -1,14 +1,12 @@
 //! Log lines: the words that people look for, and each transition as one line of JSON.
 
-use std::{io::IsTerminal, time::Duration};
+use std::time::Duration;
 
 use breakwater_breaker::{Breaker, NotPermitted, State, Transition};
-use clap::ValueEnum;
+use breakwater_service::log::{self, LogFormat};
 use serde::Serialize;
 use tracing::{info, warn};
-use tracing_subscriber::{
-    EnvFilter, Layer, filter::LevelFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use tracing_subscriber::{Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 use uuid::Uuid;
 
 use crate::http::{Answer, Failure};
@@ -16,35 +14,17 @@ use crate::http::{Answer, Failure};
 /// The target of the lines that tell a transition.
 const TRANSITION: &str = "transition";
 
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people; transitions are JSON all the same
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
 /// Starts the log on standard output, with the lines that `RUST_LOG` chooses: info by default.
 ///
 /// # Errors
 /// A sentence if `RUST_LOG` is no filter.
 pub fn start(format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env()
-        .map_err(|error| format!("RUST_LOG: {error}; write a level, like info or debug"))?;
-    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stdout().is_terminal());
-    let lines = match format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-    };
     // The message of a transition is its whole line.
     let transitions =
         tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_level(false).with_target(false);
     tracing_subscriber::registry()
-        .with(filter)
-        .with(lines.with_filter(filter_fn(|event| event.target() != TRANSITION)))
+        .with(log::filter()?)
+        .with(log::lines(format).with_filter(filter_fn(|event| event.target() != TRANSITION)))
         .with(transitions.with_filter(filter_fn(|event| event.target() == TRANSITION)))
         .init();
     Ok(())

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use breakwater_client::{
     check, log,
-    service::{run, termination},
+    service::run,
     settings::{CommandLine, Settings, Task},
 };
+use breakwater_service::signal::termination;
 use reqwest::Url;
 use tokio::net::TcpListener;
 use uuid::Uuid;

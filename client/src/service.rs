@@ -5,7 +5,6 @@ use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 use breakwater_breaker::{Breaker, wire::Instance};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
     time::{timeout, timeout_at},
 };
@@ -89,21 +88,6 @@ async fn half_open_in_time(breaker: &Breaker, clock: Clock, mut newest: watch::R
             return;
         }
     }
-}
-
-/// A future that is ready at the first SIGTERM or SIGINT.
-///
-/// # Errors
-/// If the signal handlers cannot be installed; they are in place when this returns.
-pub fn termination() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 #[cfg(test)]

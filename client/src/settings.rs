@@ -8,10 +8,11 @@ use std::{
 };
 
 use breakwater_breaker::Unit;
+use breakwater_service::{duration, log::LogFormat};
 use clap::{Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
 use reqwest::Url;
 
-use crate::{caller::Plan, duration, log::LogFormat};
+use crate::caller::Plan;
 
 /// Calls a backend through a circuit breaker, and tells each of the breaker's transitions at GET /status.
 ///

@@ -12,11 +12,12 @@ use breakwater_breaker::{
     Breaker, Cursor, CursorAhead,
     wire::{Instance, SCHEMA, StatusReport},
 };
+use breakwater_service::duration;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, duration};
+use crate::clock::Clock;
 
 /// A `wait` that is longer is cut to this: proxies and readers give up on connections that are silent for a minute.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);

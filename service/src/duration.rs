@@ -1,4 +1,4 @@
-//! Durations on the command line.
+//! Durations, as people write them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use jiff::fmt::friendly::SpanParser;
 /// A sentence that says what to write instead.
 ///
 /// ```
-/// use breakwater_client::duration;
+/// use breakwater_service::duration;
 ///
 /// assert_eq!(duration::parse("1m30s").unwrap().as_secs(), 90);
 /// assert!(duration::parse("10").is_err());
