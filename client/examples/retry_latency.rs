@@ -17,9 +17,12 @@ use breakwater_client::{
     attempt::Attempts,
     caller::{Caller, Outcome, Plan},
     clock::Clock,
+    fallback::Fallback,
     http::Backend,
     metrics::Metrics,
+    retry,
 };
+use reqwest::Method;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -56,7 +59,8 @@ async fn measure(attempts: u32) -> (Vec<Duration>, usize) {
     tokio::spawn(axum::serve(listener, Router::new().route("/data", get(answer))).into_future());
 
     let (clock, timeout) = (Clock::start(), Duration::from_secs(2));
-    let backend = Backend::new(url.parse().expect("it is a URL"), timeout).expect("there is an HTTP client");
+    let backend = Backend::new(Method::GET, url.parse().expect("it is a URL"), timeout, timeout)
+        .expect("there is an HTTP client");
     let breaker = Arc::new(Breaker::new("backend", Uuid::nil(), Settings::default(), clock.now()));
     let plan = Plan {
         interval: Duration::from_secs(3),
@@ -67,7 +71,15 @@ async fn measure(attempts: u32) -> (Vec<Duration>, usize) {
     };
     let caller = Caller {
         plan,
-        attempts: Attempts { call: || backend.get(), breaker, timeout, clock, metrics: Arc::new(Metrics::default()) },
+        attempts: Attempts {
+            call: || backend.call(),
+            breaker,
+            timeout,
+            clock,
+            metrics: Metrics::default().target("backend"),
+        },
+        budget: retry::budget(1.0, 0),
+        fallback: Fallback::default(),
         random: fastrand::f64,
     };
     let (mut took, mut failed) = (Vec::with_capacity(CALLS), 0);

@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     http::{Answer, Failure},
     log,
-    metrics::Metrics,
+    metrics::TargetMetrics,
 };
 
 /// An attempt that brought no answer.
@@ -21,7 +21,17 @@ pub enum NoAnswer {
     Failed(Failure),
 }
 
-/// Makes attempts by `call`: [`Backend::get`](crate::http::Backend::get), or what a test puts there.
+impl NoAnswer {
+    /// How long the backend wants to be left alone, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotPermitted(_) => None,
+            Self::Failed(failure) => failure.retry_after(),
+        }
+    }
+}
+
+/// Makes attempts by `call`: [`Backend::call`](crate::http::Backend::call), or what a test puts there.
 #[derive(Debug)]
 pub struct Attempts<C> {
     /// The call without a time-out.
@@ -33,7 +43,7 @@ pub struct Attempts<C> {
     /// The clock.
     pub clock: Clock,
     /// Where attempts are counted.
-    pub metrics: Arc<Metrics>,
+    pub metrics: TargetMetrics,
 }
 
 impl<C, F> Attempts<C>
@@ -46,13 +56,14 @@ where
     /// # Errors
     /// [`NoAnswer`], after the breaker was told.
     pub async fn make(&self) -> Result<Answer, NoAnswer> {
+        let name = self.breaker.name();
         let started = self.clock.now();
         let ticket = self.breaker.try_acquire(started).map_err(|refused| {
-            log::skipped(&refused);
+            log::skipped(name, &refused);
             NoAnswer::NotPermitted(refused)
         })?;
         if ticket.is_trial() {
-            log::trial();
+            log::trial(name);
         }
         let result = timeout(self.timeout, (self.call)()).await.unwrap_or(Err(Failure::Timeout));
 
@@ -60,13 +71,13 @@ where
         self.metrics.attempt(result.is_ok(), now.mono().saturating_sub(started.mono()));
         match result {
             Ok(answer) => {
-                log::answered(&answer);
+                log::answered(name, &answer);
                 log::transition(&self.breaker, ticket.success(now).as_ref());
                 Ok(answer)
             }
             Err(failure) => {
                 if let Some(failed) = ticket.failure(&failure.to_string(), now) {
-                    log::failed(&failure, failed.consecutive_failures);
+                    log::failed(name, &failure, failed.consecutive_failures);
                     log::transition(&self.breaker, failed.transition.as_ref());
                 }
                 Err(NoAnswer::Failed(failure))

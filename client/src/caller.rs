@@ -5,12 +5,15 @@ use std::time::Duration;
 use backon::Retryable;
 use breakwater_breaker::State;
 use tokio::time::{MissedTickBehavior, interval, timeout_at};
+use tower::retry::budget::Budget as _;
 
 use crate::{
     attempt::{Attempts, NoAnswer},
+    fallback::{Fallback, Given},
     http::{Answer, Failure},
     log,
-    retry::{FullJitter, fits},
+    metrics::Denied,
+    retry::{Budget, FullJitter, fits},
 };
 
 /// How ticks call.
@@ -20,11 +23,11 @@ pub struct Plan {
     pub interval: Duration,
     /// How long the call of a tick may take, its retries included.
     pub deadline: Duration,
-    /// Attempts of one tick at most.
+    /// Attempts of one tick at most; 1 or more.
     pub attempts: u32,
     /// Longest delay before the first retry; it doubles with each further one.
     pub retry_base: Duration,
-    /// Longest delay before any retry.
+    /// Longest delay before any retry, unless the backend asks for more.
     pub retry_cap: Duration,
 }
 
@@ -35,8 +38,8 @@ pub enum Outcome {
     Answered(Answer),
     /// The last attempt failed.
     Failed(Failure),
-    /// The breaker let no attempt through.
-    NotPermitted,
+    /// The breaker let no attempt through; what the call got in its stead.
+    NotPermitted(Option<Given>),
     /// The deadline cut the last attempt.
     DeadlineExceeded,
 }
@@ -47,7 +50,7 @@ impl Outcome {
         match self {
             Self::Answered(_) => "success",
             Self::Failed(_) => "failure",
-            Self::NotPermitted => "not_permitted",
+            Self::NotPermitted(_) => "not_permitted",
             Self::DeadlineExceeded => "deadline_exceeded",
         }
     }
@@ -60,6 +63,10 @@ pub struct Caller<C, R> {
     pub attempts: Attempts<C>,
     /// How often and how long.
     pub plan: Plan,
+    /// How many retries there may be.
+    pub budget: Budget,
+    /// What a call gets that the breaker refuses.
+    pub fallback: Fallback,
     /// Draws evenly from 0 to 1, for the delays.
     pub random: R,
 }
@@ -82,17 +89,29 @@ where
 
     /// One call: attempts until one succeeds, is not permitted, or no further one is due or fits.
     pub async fn tick(&self) -> Outcome {
-        let Self { attempts, plan, random } = self;
+        let Self { attempts, plan, budget, fallback, random } = self;
         let mono = || attempts.clock.now().mono();
         let started = mono();
         let deadline = started.saturating_add(plan.deadline);
         let mut retrying_since = None;
+        budget.deposit();
 
         let call = (|| attempts.make())
-            .retry(FullJitter::new(plan.retry_base, plan.retry_cap, plan.attempts - 1, random))
+            .retry(FullJitter::new(plan.retry_base, plan.retry_cap, plan.attempts.saturating_sub(1), random))
             // A failure that opened the breaker is the last: it would not let the retry through.
             .when(|error| matches!(error, NoAnswer::Failed(_)) && attempts.breaker.state() == State::Closed)
-            .adjust(|_, delay| delay.filter(|delay| fits(*delay, attempts.timeout, deadline.saturating_sub(mono()))))
+            .adjust(|error, delay| {
+                let delay = delay?.max(error.retry_after().unwrap_or_default());
+                if !fits(delay, attempts.timeout, deadline.saturating_sub(mono())) {
+                    attempts.metrics.retry_denied(Denied::Deadline);
+                    None
+                } else if !budget.withdraw() {
+                    attempts.metrics.retry_denied(Denied::Budget);
+                    None
+                } else {
+                    Some(delay)
+                }
+            })
             .notify(|_, _| {
                 retrying_since.get_or_insert_with(mono);
                 attempts.metrics.retry();
@@ -100,14 +119,22 @@ where
         let outcome = match timeout_at(attempts.clock.instant(deadline), call).await {
             Ok(Ok(answer)) => Outcome::Answered(answer),
             Ok(Err(NoAnswer::Failed(failure))) => Outcome::Failed(failure),
-            Ok(Err(NoAnswer::NotPermitted(_))) => Outcome::NotPermitted,
+            Ok(Err(NoAnswer::NotPermitted(_))) => Outcome::NotPermitted(fallback.give(mono())),
             Err(_) => {
-                log::cut(plan.deadline);
+                log::cut(attempts.breaker.name(), plan.deadline);
                 Outcome::DeadlineExceeded
             }
         };
 
         let ended = mono();
+        match &outcome {
+            Outcome::Answered(answer) => fallback.keep(answer, ended),
+            Outcome::NotPermitted(Some(given)) => {
+                log::fallback(attempts.breaker.name(), given);
+                attempts.metrics.fallback(given.as_str());
+            }
+            Outcome::NotPermitted(None) | Outcome::Failed(_) | Outcome::DeadlineExceeded => {}
+        }
         attempts.metrics.tick(outcome.as_str(), ended.saturating_sub(started));
         if let Some(since) = retrying_since {
             attempts.metrics.retried(ended.saturating_sub(since));

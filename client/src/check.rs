@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::{Method, Url};
 
 use crate::http::{Backend, Failure};
 
@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// In a few words, what came instead of a 2xx.
 pub async fn check(url: Url) -> Result<(), String> {
-    let backend = Backend::new(url, PATIENCE).map_err(|error| error.to_string())?;
-    let answer = tokio::time::timeout(PATIENCE, backend.get()).await.unwrap_or(Err(Failure::Timeout));
+    let backend = Backend::new(Method::GET, url, PATIENCE, PATIENCE).map_err(|error| error.to_string())?;
+    let answer = tokio::time::timeout(PATIENCE, backend.call()).await.unwrap_or(Err(Failure::Timeout));
     match answer.map_err(|failure| failure.to_string())?.status {
         status if status.is_success() => Ok(()),
         status => Err(format!("status {}", status.as_u16())),

@@ -2,10 +2,15 @@
 
 use std::{fmt, time::Duration};
 
-use reqwest::{StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
+
+use crate::retry_after::retry_after;
 
 /// More of an answer than this is not read, in bytes.
 const MAX_BODY: usize = 16 * 1024;
+
+/// So many connections are kept that nobody uses.
+const MAX_IDLE: usize = 64;
 
 /// An answer that means that the backend lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +31,12 @@ pub enum Failure {
     /// The connection broke before the whole answer.
     Reset,
     /// 408, 429 or 5xx.
-    Status(StatusCode),
+    Status {
+        /// Which.
+        status: StatusCode,
+        /// How long the backend wants to be left alone, if it says so.
+        retry_after: Option<Duration>,
+    },
 }
 
 impl fmt::Display for Failure {
@@ -35,51 +45,73 @@ impl fmt::Display for Failure {
             Self::Timeout => f.write_str("timeout"),
             Self::Connect => f.write_str("connect"),
             Self::Reset => f.write_str("reset"),
-            Self::Status(status) => write!(f, "status {}", status.as_u16()),
+            Self::Status { status, .. } => write!(f, "status {}", status.as_u16()),
+        }
+    }
+}
+
+impl Failure {
+    /// How long the backend wants to be left alone, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Timeout | Self::Connect | Self::Reset => None,
         }
     }
 }
 
 /// Tells a status that counts as a failure from one by which the backend shows that it lives.
-pub fn judge(status: StatusCode) -> Result<StatusCode, Failure> {
-    match status {
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Failure::Status(status)),
-        _ if status.is_server_error() => Err(Failure::Status(status)),
-        _ => Ok(status),
-    }
+pub fn is_failure(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) || status.is_server_error()
 }
 
-/// The backend, called by `GET`.
+/// The backend, and how it is called.
 #[derive(Clone, Debug)]
 pub struct Backend {
     client: reqwest::Client,
+    method: Method,
     url: Url,
 }
 
 impl Backend {
-    /// A backend at `url`. Its connections are kept alive; making one takes at most `connect_timeout`.
+    /// A backend at `url`. Its connections are kept for `keep_alive`, and no longer than its host answers them.
+    ///
+    /// Behind a Service's address each connection leads to the one pod that it was made to. So one that does not
+    /// answer for `timeout` is given up, in use or not: else calls would be sent to a pod that is no more.
     ///
     /// # Errors
     /// If reqwest cannot be set up.
-    pub fn new(url: Url, connect_timeout: Duration) -> reqwest::Result<Self> {
+    pub fn new(method: Method, url: Url, timeout: Duration, keep_alive: Duration) -> reqwest::Result<Self> {
+        // The kernel counts in seconds.
+        let probe = timeout.max(Duration::from_secs(1));
         let client = reqwest::Client::builder()
-            .connect_timeout(connect_timeout)
+            .connect_timeout(timeout)
+            .pool_idle_timeout(keep_alive)
+            .pool_max_idle_per_host(if keep_alive.is_zero() { 0 } else { MAX_IDLE })
+            .tcp_keepalive(probe)
+            .tcp_keepalive_interval(probe)
+            .tcp_keepalive_retries(1)
+            .tcp_user_timeout(timeout)
             // The breaker counts every attempt: none may be made, redirected or sent elsewhere below it.
             .retry(reqwest::retry::never())
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("breakwater-client/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client, url })
+        Ok(Self { client, method, url })
     }
 
     /// One attempt, without a time-out of its own.
     ///
     /// # Errors
     /// What the breaker counts as a failure.
-    pub async fn get(&self) -> Result<Answer, Failure> {
-        let mut response = self.client.get(self.url.clone()).send().await.map_err(transport)?;
-        let status = judge(response.status())?;
+    pub async fn call(&self) -> Result<Answer, Failure> {
+        let request = self.client.request(self.method.clone(), self.url.clone());
+        let mut response = request.send().await.map_err(transport)?;
+        let status = response.status();
+        if is_failure(status) {
+            return Err(Failure::Status { status, retry_after: retry_after(response.headers()) });
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(transport)? {
             body.extend_from_slice(&chunk);
@@ -114,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_statuses_that_are_failures() {
-        let failed = |code: u16| judge(StatusCode::from_u16(code).unwrap()).is_err();
+        let failed = |code: u16| is_failure(StatusCode::from_u16(code).unwrap());
         let failures: Vec<u16> = (100..600).filter(|code| failed(*code)).collect();
         assert_eq!(failures, [408, 429].into_iter().chain(500..600).collect::<Vec<_>>());
     }

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use breakwater_breaker::{Breaker, NotPermitted, State, Transition};
-use breakwater_service::log::{self, LogFormat};
+use breakwater_service::log::{LogFormat, filter, lines};
 use serde::Serialize;
 use tracing::{info, warn};
 use tracing_subscriber::{Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 use uuid::Uuid;
 
-use crate::http::{Answer, Failure};
+use crate::{
+    fallback::Given,
+    http::{Answer, Failure},
+};
 
 /// The target of the lines that tell a transition.
 const TRANSITION: &str = "transition";
@@ -23,8 +26,8 @@ pub fn start(format: LogFormat) -> Result<(), String> {
     let transitions =
         tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_level(false).with_target(false);
     tracing_subscriber::registry()
-        .with(log::filter()?)
-        .with(log::lines(format).with_filter(filter_fn(|event| event.target() != TRANSITION)))
+        .with(filter()?)
+        .with(lines(format).with_filter(filter_fn(|event| event.target() != TRANSITION)))
         .with(transitions.with_filter(filter_fn(|event| event.target() == TRANSITION)))
         .init();
     Ok(())
@@ -46,7 +49,7 @@ struct TransitionLine<'a> {
 pub fn transition(breaker: &Breaker, transition: Option<&Transition>) {
     let Some(transition) = transition else { return };
     if transition.to == State::Open {
-        info!("Circuit Breaker OPEN");
+        info!(breaker = breaker.name(), "Circuit Breaker OPEN");
     }
     let (epoch, breaker) = (breaker.epoch(), breaker.name());
     let line = TransitionLine { level: "INFO", target: TRANSITION, epoch, breaker, transition };
@@ -57,30 +60,38 @@ pub fn transition(breaker: &Breaker, transition: Option<&Transition>) {
 }
 
 /// The backend answered.
-pub fn answered(Answer { status, body }: &Answer) {
+pub fn answered(breaker: &str, Answer { status, body }: &Answer) {
     if status.is_success() {
-        info!("Success: {body}");
+        info!(breaker, "Success: {body}");
     } else {
-        warn!("Backend answered {status}: {body}");
+        warn!(breaker, "Backend answered {status}: {body}");
     }
 }
 
 /// An attempt failed, and counted.
-pub fn failed(failure: &Failure, count: u64) {
-    info!(error = %failure, "Backend failed | Fail count = {count}");
+pub fn failed(breaker: &str, failure: &Failure, count: u64) {
+    info!(breaker, error = %failure, "Backend failed | Fail count = {count}");
 }
 
 /// The breaker let no call through.
-pub fn skipped(refused: &NotPermitted) {
-    info!(why = %refused, "Circuit open... skipping call");
+pub fn skipped(breaker: &str, refused: &NotPermitted) {
+    info!(breaker, why = %refused, "Circuit open... skipping call");
 }
 
 /// A trial call starts.
-pub fn trial() {
-    info!("Retrying backend...");
+pub fn trial(breaker: &str) {
+    info!(breaker, "Retrying backend...");
 }
 
 /// The deadline of a tick cut its call.
-pub fn cut(deadline: Duration) {
-    warn!(?deadline, "Call cut by its deadline, counted as neither success nor failure");
+pub fn cut(breaker: &str, deadline: Duration) {
+    warn!(breaker, ?deadline, "Call cut by its deadline, counted as neither success nor failure");
+}
+
+/// A call that was refused got an answer in its stead.
+pub fn fallback(breaker: &str, given: &Given) {
+    match given {
+        Given::LastGood { body, age } => info!(breaker, ?age, "Fallback: the last good answer: {body}"),
+        Given::Default { body } => info!(breaker, "Fallback: the stated answer: {body}"),
+    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use breakwater_client::{
     check, log,
     service::run,
-    settings::{CommandLine, Settings, Task},
+    settings::{Settings, Task},
 };
 use breakwater_service::signal::termination;
 use reqwest::Url;
@@ -14,15 +14,15 @@ use uuid::Uuid;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let CommandLine { settings, task } = CommandLine::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    if let Some(Task::Check { urls }) = task {
-        return check_all(urls).await;
-    }
-    if let Err(said) = log::start(settings.log_format) {
+    let settings = match Task::read(std::env::args_os()).unwrap_or_else(|error| error.exit()) {
+        Task::Check { urls } => return check_all(urls).await,
+        Task::Serve(settings) => settings,
+    };
+    if let Err(said) = log::start(settings.process.log_format) {
         eprintln!("error: {said}");
         return ExitCode::from(2);
     }
-    match serve(&settings).await {
+    match serve(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(said) => {
             tracing::error!("{said}");
@@ -46,13 +46,17 @@ async fn check_all(urls: Vec<Url>) -> ExitCode {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the edge: here the process gets its identity")]
-async fn serve(settings: &Settings) -> Result<(), String> {
+async fn serve(settings: Settings) -> Result<(), String> {
     let shutdown = termination().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let listener = TcpListener::bind(settings.listen)
+    let listen = settings.process.listen;
+    let listener = TcpListener::bind(listen)
         .await
-        .map_err(|error| format!("cannot listen on {}: {error}; choose another by --listen", settings.listen))?;
+        .map_err(|error| format!("cannot listen on {listen}: {error}; choose another by --listen"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
     let epoch = Uuid::new_v4();
-    tracing::info!(%address, %epoch, backend = %settings.backend_url, version = env!("CARGO_PKG_VERSION"), "listening");
+    tracing::info!(%address, %epoch, version = env!("CARGO_PKG_VERSION"), "listening");
+    for target in &settings.targets {
+        tracing::info!(breaker = target.name, url = %target.url, "a target");
+    }
     run(settings, epoch, listener, shutdown).await.map_err(|error| format!("the service failed: {error}"))
 }

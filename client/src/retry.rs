@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use tower::retry::budget::TpsBudget as Budget;
+
 /// Delays before retries, with full jitter: each is drawn from `0..min(cap, base * 2^n)`.
 ///
 /// Full jitter spreads clients that failed together best, see
@@ -40,6 +42,18 @@ impl<R: FnMut() -> f64> Iterator for FullJitter<R> {
         self.ceiling = self.ceiling.saturating_mul(2).min(self.cap);
         Some(delay)
     }
+}
+
+/// How long a call counts for the budget.
+const BUDGET_OF: Duration = Duration::from_secs(10);
+
+/// A budget of retries: a `share` (from 0 to 1) of the calls of the last 10 s, and `reserve` each second however few
+/// calls there are. It keeps retries from multiplying the load on a backend that fails because of it; the rule is
+/// [Finagle's](https://twitter.github.io/finagle/guide/Clients.html#retries), and so are the defaults.
+///
+/// It holds back only what is above the reserve of 10 s.
+pub fn budget(share: f64, reserve: u32) -> Budget {
+    Budget::new(BUDGET_OF, reserve, share as f32)
 }
 
 /// A retry starts only if what is left of the deadline covers its delay and a whole attempt.

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     future::pending,
+    num::NonZeroU64,
     pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -16,7 +17,10 @@ use breakwater_client::{
     attempt::Attempts,
     caller::{Caller, Outcome, Plan},
     clock::Clock,
+    fallback::{Fallback, Given},
     http::{Answer, Failure},
+    metrics::{Metrics, text},
+    retry,
 };
 use reqwest::StatusCode;
 use tokio::time::timeout;
@@ -56,16 +60,32 @@ fn caller(attempts: u32, script: Script) -> Caller<impl Fn() -> Call, fn() -> f6
     let [retry_base, retry_cap] = [100, 500].map(Duration::from_millis);
     let three_seconds = Duration::from_secs(3);
     Caller {
-        attempts: Attempts { call, breaker, timeout: Duration::from_secs(2), clock, metrics: Arc::default() },
+        attempts: Attempts {
+            call,
+            breaker,
+            timeout: Duration::from_secs(2),
+            clock,
+            metrics: Metrics::default().target("backend"),
+        },
         plan: Plan { interval: three_seconds, deadline: three_seconds, attempts, retry_base, retry_cap },
+        budget: retry::budget(0.2, 10),
+        fallback: Fallback::default(),
         random: || 1.0,
     }
+}
+
+fn failed(status: StatusCode) -> Result<Answer, Failure> {
+    Err(Failure::Status { status, retry_after: None })
+}
+
+fn busy_for(seconds: u64) -> Result<Answer, Failure> {
+    let retry_after = Some(Duration::from_secs(seconds));
+    Err(Failure::Status { status: StatusCode::SERVICE_UNAVAILABLE, retry_after })
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tick_retries_what_fits_into_its_deadline() {
     let timed_out = Outcome::Failed(Failure::Timeout);
-    let failed = |status| Err(Failure::Status(status));
     for (name, attempts, script, outcome, millis, counts) in [
         ("an answer needs no retry", 2, vec![(5, good())], Outcome::Answered(good().unwrap()), 5, (1, 0)),
         (
@@ -80,7 +100,7 @@ async fn a_tick_retries_what_fits_into_its_deadline() {
             "both attempts count",
             2,
             vec![(0, refused()), (0, failed(StatusCode::BAD_GATEWAY))],
-            Outcome::Failed(Failure::Status(StatusCode::BAD_GATEWAY)),
+            Outcome::Failed(failed(StatusCode::BAD_GATEWAY).unwrap_err()),
             100,
             (0, 2),
         ),
@@ -117,7 +137,7 @@ async fn one_tick_cannot_open_the_breaker_and_the_failure_that_does_is_not_retri
     // A fourth call would find the script empty.
     caller.tick().await;
     assert_eq!(caller.attempts.breaker.state(), Open);
-    assert_eq!(caller.tick().await, Outcome::NotPermitted);
+    assert_eq!(caller.tick().await, Outcome::NotPermitted(None));
     let calls = caller.attempts.breaker.machine().calls();
     assert_eq!((calls.failure, calls.not_permitted), (3, 1), "a retry that would be refused is not tried");
 }
@@ -164,20 +184,77 @@ async fn ticks_that_were_missed_are_skipped() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_are_measured() {
-    let caller = caller(2, vec![(0, refused()), (400, good()), (5, good())]);
+    let metrics = Metrics::default();
+    let mut caller = caller(2, vec![(0, refused()), (400, good()), (5, good())]);
+    caller.attempts.metrics = metrics.target("backend");
     caller.tick().await;
     caller.tick().await;
-    let text =
-        breakwater_client::metrics::text(&caller.attempts.metrics.registry(Arc::clone(&caller.attempts.breaker)));
+    let text = text(&metrics.registry(vec![Arc::clone(&caller.attempts.breaker)]));
     for line in [
-        "breakwater_client_retries_total 1",
-        "breakwater_client_retry_duration_seconds_count 1",
+        r#"breakwater_client_retries_total{breaker="backend"} 1"#,
+        r#"breakwater_client_retry_duration_seconds_count{breaker="backend"} 1"#,
         // 100 ms of delay and 400 ms of the second attempt.
-        r#"breakwater_client_retry_duration_seconds_bucket{le="0.25"} 0"#,
-        r#"breakwater_client_retry_duration_seconds_bucket{le="1.0"} 1"#,
-        r#"breakwater_client_tick_duration_seconds_count{outcome="success"} 2"#,
-        r#"breakwater_client_tick_duration_seconds_bucket{le="0.01",outcome="success"} 1"#,
+        r#"breakwater_client_retry_duration_seconds_bucket{le="0.25",breaker="backend"} 0"#,
+        r#"breakwater_client_retry_duration_seconds_bucket{le="1.0",breaker="backend"} 1"#,
+        r#"breakwater_client_tick_duration_seconds_count{breaker="backend",outcome="success"} 2"#,
+        r#"breakwater_client_tick_duration_seconds_bucket{le="0.01",breaker="backend",outcome="success"} 1"#,
     ] {
         assert!(text.lines().any(|said| said == line), "{line} in\n{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_a_floor_that_must_fit_the_deadline() {
+    for (seconds, millis, retries, denied) in [(0, 105, 1, 0), (1, 1005, 1, 0), (2, 0, 0, 1), (u64::MAX, 0, 0, 1)] {
+        let metrics = Metrics::default();
+        let mut caller = caller(2, vec![(0, busy_for(seconds)), (5, good())]);
+        caller.attempts.metrics = metrics.target("backend");
+        let started = caller.attempts.clock.now().mono();
+        caller.tick().await;
+        let took = (caller.attempts.clock.now().mono() - started).as_millis();
+        assert!((millis..=millis + 2).contains(&took), "Retry-After {seconds}: {took} ms");
+        let text = text(&metrics.registry(vec![]));
+        for (name, count) in
+            [("retries_total{", retries), (r#"retries_denied_total{breaker="backend",reason="deadline"#, denied)]
+        {
+            let line = text.lines().find(|line| line.contains(name)).unwrap();
+            assert!(line.ends_with(&format!(" {count}")), "Retry-After {seconds}: {line}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_a_share_of_calls_beside_the_reserve() {
+    for (share, reserve, expected) in [(0.0, 0, 0), (0.1, 0, 4), (1.0, 0, 40), (0.0, 1, 10), (0.1, 1, 14)] {
+        let mut caller = caller(2, vec![(0, refused()); 80]);
+        caller.budget = retry::budget(share, reserve);
+        caller.plan.retry_base = Duration::ZERO;
+        let never = Settings { failure_threshold: NonZeroU64::MAX, ..Settings::default() };
+        let now = caller.attempts.clock.now();
+        caller.attempts.breaker = Arc::new(Breaker::new("backend", Uuid::nil(), never, now));
+        for _ in 0..40 {
+            caller.tick().await;
+        }
+        let attempts = caller.attempts.breaker.machine().calls().failure;
+        assert_eq!(attempts - 40, expected, "{share} of the calls, and {reserve} a second");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_gets_the_last_good_answer_with_its_age() {
+    let metrics = Metrics::default();
+    let answer = |body: &str| Answer { status: StatusCode::OK, body: body.to_owned() };
+    let script = vec![(0, Ok(answer("old"))), (0, Ok(answer("new"))), (0, refused()), (0, refused()), (0, refused())];
+    let mut caller = caller(1, script);
+    caller.attempts.metrics = metrics.target("backend");
+    caller.fallback = Fallback::new(true, Some("stated".to_owned()));
+    for _ in 0..5 {
+        assert!(!matches!(caller.tick().await, Outcome::NotPermitted(_)), "only refused calls get it");
+    }
+    pass(4_000).await;
+    let Outcome::NotPermitted(Some(Given::LastGood { body, age })) = caller.tick().await else { panic!("refused") };
+    assert_eq!((body.as_str(), age.as_secs()), ("new", 4));
+    let text = text(&metrics.registry(vec![]));
+    assert!(text.contains(r#"breakwater_client_fallbacks_total{breaker="backend",kind="last_good"} 1"#), "{text}");
+    assert!(text.contains(r#"breakwater_client_fallbacks_total{breaker="backend",kind="default"} 0"#), "{text}");
 }

@@ -72,7 +72,8 @@ fn its_log_tells_the_story_in_the_known_words() {
         .filter(|line| line.contains("Backend failed"))
         .map(|line| line.split_once("Backend failed").unwrap().1.to_owned())
         .collect();
-    let expected: Vec<_> = (1..=3).map(|count| format!(" | Fail count = {count} error=status 500")).collect();
+    let expected: Vec<_> =
+        (1..=3).map(|count| format!(r#" | Fail count = {count} breaker="backend" error=status 500"#)).collect();
     assert_eq!(failures, expected);
     program.until("Circuit open... skipping call");
     program.until("Retrying backend...");

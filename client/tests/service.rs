@@ -76,12 +76,12 @@ async fn the_client_is_ready_and_measured_while_open() {
         r#"breakwater_client_breaker_state{breaker="backend",state="Open"} 1"#,
         r#"breakwater_client_breaker_state{breaker="backend",state="Closed"} 0"#,
         r#"breakwater_client_breaker_calls_total{breaker="backend",outcome="failure"} 3"#,
-        r#"breakwater_client_breaker_transitions_total{from="Closed",to="Open"} 1"#,
-        r#"breakwater_client_breaker_transitions_total{from="HalfOpen",to="Closed"} 0"#,
-        r#"breakwater_client_attempt_duration_seconds_count{outcome="failure"} 3"#,
-        r#"breakwater_client_tick_duration_seconds_count{outcome="failure"} 2"#,
-        "breakwater_client_retries_total 1",
-        "breakwater_client_retry_duration_seconds_count 1",
+        r#"breakwater_client_breaker_transitions_total{breaker="backend",from="Closed",to="Open"} 1"#,
+        r#"breakwater_client_breaker_transitions_total{breaker="backend",from="HalfOpen",to="Closed"} 0"#,
+        r#"breakwater_client_attempt_duration_seconds_count{breaker="backend",outcome="failure"} 3"#,
+        r#"breakwater_client_tick_duration_seconds_count{breaker="backend",outcome="failure"} 2"#,
+        r#"breakwater_client_retries_total{breaker="backend"} 1"#,
+        r#"breakwater_client_retry_duration_seconds_count{breaker="backend"} 1"#,
     ] {
         assert!(metrics.lines().any(|said| said == line), "{line} in\n{metrics}");
     }

@@ -1,6 +1,7 @@
-//! What the client and the backend have in common as programs: durations on the command line, log lines, and their end
+//! What the client and the backend have in common as programs: durations and shares as people write them, log lines, and their end
 //! by a signal.
 
 pub mod duration;
 pub mod log;
+pub mod share;
 pub mod signal;

@@ -22,7 +22,7 @@ use breakwater_breaker::{
     Cursor, State as BreakerState, Transition,
     wire::{BreakerReport, StatusReport},
 };
-use breakwater_client::{service, settings::CommandLine};
+use breakwater_client::{service, settings::Task};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
@@ -131,14 +131,14 @@ impl TestClient {
     /// Starts it with what is on its command line.
     pub async fn start(backend: &str, args: &str) -> Self {
         let command = format!("breakwater-client --backend-url {backend} {args}");
-        let settings = CommandLine::read(command.split_whitespace()).unwrap().settings;
+        let Task::Serve(settings) = Task::read(command.split_whitespace()).unwrap() else { panic!("it serves") };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let epoch = Uuid::from_u128(7);
         let (shutdown, told) = oneshot::channel::<()>();
         let service = tokio::spawn(async move {
             let told = async { told.await.unwrap() };
-            service::run(&settings, epoch, listener, told).await
+            service::run(settings, epoch, listener, told).await
         });
         Self { address, epoch, shutdown: Some(shutdown), service }
     }
