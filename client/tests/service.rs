@@ -5,13 +5,12 @@ mod common;
 use std::time::Duration;
 
 use breakwater_breaker::{
-    Cause, Cursor,
+    Cause,
     State::{self, Closed, HalfOpen, Open},
     Unit,
 };
 use common::{HANG, PATIENCE, TestBackend, TestClient};
 use tokio::{net::TcpListener, time::timeout};
-use uuid::Uuid;
 
 /// Fast ticks, patient attempts: only faults that a test makes are failures.
 const FAST: &str = "--interval 20ms --deadline 10s --attempt-timeout 5s --open-for 100ms --attempts 1";
@@ -130,64 +129,6 @@ async fn other_answers_mean_that_the_backend_lives() {
 }
 
 #[tokio::test]
-async fn a_long_poll_answers_at_the_first_new_transition_and_not_before() {
-    let backend = TestBackend::start();
-    let client = TestClient::start(&backend.url(), FAST).await;
-    let poll =
-        tokio::spawn(reqwest::get(format!("http://{}/status?since={}&wait=30s", client.address, client.cursor())));
-    client.until_status("ten successes", |report| report.calls.success >= 10).await;
-    assert!(!poll.is_finished(), "calls are no transitions");
-
-    backend.answer(500);
-    let answer = timeout(PATIENCE / 2, poll).await.expect("it answers before its wait is over").unwrap().unwrap();
-    let report: breakwater_breaker::wire::StatusReport = answer.json().await.unwrap();
-    let transitions = &report.breakers[0].transitions;
-    assert_eq!((transitions.items[0].seq, transitions.items[0].to), (2, Open));
-}
-
-#[tokio::test]
-async fn a_long_poll_without_news_ends_with_its_wait_where_it_began() {
-    let backend = TestBackend::start();
-    let client = TestClient::start(&backend.url(), FAST).await;
-    let cursor = client.cursor();
-    let transitions = client.status(&format!("?since={cursor}&wait=50ms")).await.transitions;
-    assert_eq!((transitions.items.len(), transitions.next), (0, cursor));
-}
-
-#[tokio::test]
-async fn a_cursor_of_another_process_gets_everything_and_is_told() {
-    let backend = TestBackend::start();
-    let client = TestClient::start(&backend.url(), FAST).await;
-    let other = Cursor { epoch: Uuid::from_u128(8), seq: 99 };
-    let transitions = client.status(&format!("?since={other}&wait=30s")).await.transitions;
-    assert!(transitions.epoch_changed);
-    assert_eq!((transitions.items[0].seq, transitions.items[0].from), (1, None));
-}
-
-#[tokio::test]
-async fn a_wrong_query_is_refused_with_what_to_write_instead() {
-    let backend = TestBackend::start();
-    let client = TestClient::start(&backend.url(), FAST).await;
-    let ahead = Cursor { seq: 99, ..client.cursor() };
-    for (query, said) in [
-        ("?since=42".to_owned(), "write EPOCH:SEQ"),
-        ("?since=".to_owned(), "write EPOCH:SEQ"),
-        (format!("?since={ahead}"), "ahead of the newest transition"),
-        ("?wait=25".to_owned(), "like 500ms, 10s or 1m30s"),
-        ("?wait=-1s".to_owned(), "like 500ms, 10s or 1m30s"),
-        ("?wait=1s&wait=2s".to_owned(), "write ?since=EPOCH:SEQ&wait=25s"),
-    ] {
-        let answer = client.get(&format!("/status{query}")).await;
-        assert_eq!(answer.status(), 400, "{query}");
-        let refusal: serde_json::Value = answer.json().await.unwrap();
-        assert!(refusal["error"].as_str().unwrap().contains(said), "{query}: {refusal}");
-    }
-    let answer = client.get("/status").await;
-    assert_eq!(answer.headers()["cache-control"], "no-store");
-    assert_eq!(answer.headers()["content-type"], "application/json");
-}
-
-#[tokio::test]
 async fn the_end_releases_polls_and_waits_until_the_last_transition_is_seen() {
     let backend = TestBackend::start();
     let mut client = TestClient::start(&backend.url(), &format!("{UNTIL_OPEN} --open-for 1h")).await;
@@ -225,13 +166,4 @@ async fn the_end_cuts_a_waiting_poll_short() {
         assert_eq!(answer.status(), 200);
     }
     client.ended().await;
-}
-
-#[tokio::test]
-async fn a_report_says_whose_it_is() {
-    let backend = TestBackend::start();
-    let client = TestClient::start(&backend.url(), &format!("{FAST} --pod-uid pod-7 --breaker-name shop")).await;
-    let report: breakwater_breaker::wire::StatusReport = client.get("/status").await.json().await.unwrap();
-    assert_eq!((report.instance.epoch, report.instance.pod_uid.as_deref()), (client.epoch, Some("pod-7")));
-    assert_eq!(report.breakers.iter().map(|breaker| breaker.name.as_str()).collect::<Vec<_>>(), ["shop"]);
 }

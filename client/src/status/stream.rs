@@ -133,3 +133,45 @@ fn events(report: &StatusReport, since: Option<Position>) -> (Vec<(&'static str,
     }
     (events, at)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_lost_is_told_before_what_is_kept_and_breakers_in_the_order_of_time() {
+        let epoch = uuid::Uuid::from_u128(7);
+        let item = |seq: u64, nanos: u64| {
+            json!({"seq": seq, "from": "Open", "to": "HalfOpen", "at": "2026-12-01T09:00:00Z", "monoNanos": nanos,
+                   "cause": {"kind": "OpenTimeElapsed"}})
+        };
+        let breaker = |name: &str, gap: serde_json::Value, items: &[serde_json::Value]| {
+            json!({"name": name, "state": "HalfOpen", "consecutiveFailures": 0, "calls": {}, "transitions": {
+                "firstSeq": 1, "lastSeq": 9, "capacity": 2, "dropped": 7, "gap": gap, "epochChanged": false,
+                "next": format!("{epoch}:9"), "items": items}})
+        };
+        let report: StatusReport = serde_json::from_value(json!({
+            "schema": "v1", "instance": {"epoch": epoch, "startedAt": "2026-12-01T09:00:00Z"},
+            "now": {"wall": "2026-12-01T09:00:15Z", "monoNanos": 100},
+            "breakers": [
+                breaker("a", json!({"from": 4, "to": 7}), &[item(8, 20), item(9, 20)]),
+                breaker("b", json!(null), &[item(2, 10), item(3, 30)]),
+            ],
+        }))
+        .unwrap();
+        let (events, at) = events(&report, Some(Position { epoch, seqs: vec![3, 1] }));
+        let told: Vec<_> = events.iter().map(|(kind, at, _)| (*kind, at.seqs.clone())).collect();
+        let expected = [
+            ("gap", vec![7, 1]),
+            ("transition", vec![7, 2]),
+            ("transition", vec![8, 2]),
+            ("transition", vec![9, 2]),
+            ("transition", vec![9, 3]),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(at.seqs, [9, 3]);
+        assert_eq!(serde_json::to_value(&events[0].2).unwrap(), json!({"breaker": "a", "from": 4, "to": 7}));
+    }
+}

@@ -128,9 +128,14 @@ pub struct TestClient {
 }
 
 impl TestClient {
-    /// Starts it with what is on its command line.
+    /// Starts it with one target, and what else is on its command line.
     pub async fn start(backend: &str, args: &str) -> Self {
-        let command = format!("breakwater-client --backend-url {backend} {args}");
+        Self::start_with(&format!("--backend-url {backend} {args}")).await
+    }
+
+    /// Starts it with what is on its command line.
+    pub async fn start_with(args: &str) -> Self {
+        let command = format!("breakwater-client {args}");
         let Task::Serve(settings) = Task::read(command.split_whitespace()).unwrap() else { panic!("it serves") };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -167,11 +172,25 @@ impl TestClient {
         read
     }
 
-    /// Asks `/status` until it is as wanted.
+    /// Asks `/status` of the only breaker until it is as wanted.
     pub async fn until_status(&self, what: &str, wanted: impl Fn(&BreakerReport) -> bool) -> BreakerReport {
+        self.until_report("", what, wanted).await
+    }
+
+    /// Asks `/status` of one breaker until it is as wanted.
+    pub async fn until_breaker(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&BreakerReport) -> bool,
+    ) -> BreakerReport {
+        self.until_report(&format!("?breaker={name}"), what, wanted).await
+    }
+
+    async fn until_report(&self, query: &str, what: &str, wanted: impl Fn(&BreakerReport) -> bool) -> BreakerReport {
         timeout(PATIENCE, async {
             loop {
-                let report = self.status("").await;
+                let report = self.status(query).await;
                 if wanted(&report) {
                     return report;
                 }
@@ -196,5 +215,14 @@ impl TestClient {
 }
 
 pub async fn get(address: SocketAddr, path: &str) -> reqwest::Response {
-    timeout(PATIENCE, reqwest::get(format!("http://{address}{path}"))).await.unwrap().unwrap()
+    get_with(address, path, &[]).await
+}
+
+/// Asks with these headers.
+pub async fn get_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+    let mut request = reqwest::Client::new().get(format!("http://{address}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    timeout(PATIENCE, request.send()).await.unwrap().unwrap()
 }
