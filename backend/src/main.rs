@@ -1,9 +1,10 @@
 //! The backend's command line.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, str::FromStr, sync::Arc, time::Duration};
 
 use breakwater_backend::{
     app::{Backend, app},
+    faults::{Faults, Latency, Share},
     serve::{Drained, serve},
 };
 use breakwater_service::{
@@ -18,13 +19,29 @@ use tokio::net::TcpListener;
 #[derive(Debug, Parser)]
 #[command(name = "breakwater-backend", version)]
 struct Settings {
-    /// Address and port of /data, /healthz, /readyz and /metrics
+    /// Address and port of /data, /faults, /healthz, /readyz and /metrics
     #[arg(long, env = "BACKEND_LISTEN", default_value = "0.0.0.0:5000")]
     listen: SocketAddr,
 
     /// How long calls in flight may take to finish after SIGTERM, like 500ms or 10s
     #[arg(long, env = "BACKEND_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration::parse)]
     drain_timeout: Duration,
+
+    /// Share of the calls of /data that fail by 503, like 10% or 0.1
+    #[arg(long, env = "BACKEND_FAIL_RATE", default_value = "0%", value_parser = Share::from_str)]
+    fail_rate: Share,
+
+    /// How much later calls of /data are answered, like 200ms or 200ms±50ms
+    #[arg(long, env = "BACKEND_LATENCY", value_parser = Latency::from_str)]
+    latency: Option<Latency>,
+
+    /// How long from its start all calls of /data fail by 503, like 15s
+    #[arg(long, env = "BACKEND_FAIL_FOR", value_parser = duration::parse)]
+    fail_for: Option<Duration>,
+
+    /// Lets others than this machine use PUT /faults, which changes the three above
+    #[arg(long, env = "BACKEND_ALLOW_REMOTE_FAULTS")]
+    allow_remote_faults: bool,
 
     /// How log lines are written; RUST_LOG sets which ones (default: info)
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -55,7 +72,12 @@ async fn run(settings: Settings) -> Result<ExitCode, String> {
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
 
-    let backend = Arc::new(Backend::default());
+    let Settings { fail_rate, latency, fail_for, allow_remote_faults, .. } = settings;
+    let faults = Faults { fail_rate, latency, fail_for };
+    if faults != Faults::default() {
+        tracing::warn!(?faults, "calls are disturbed on purpose");
+    }
+    let backend = Arc::new(Backend::new(faults, allow_remote_faults));
     let served = serve(listener, app(Arc::clone(&backend)), backend, shutdown, settings.drain_timeout).await;
     match served.map_err(|error| format!("the listener failed: {error}"))? {
         Drained::All => {

@@ -1,6 +1,6 @@
 //! The server: it ends when it is told to, after the calls in flight.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
@@ -29,6 +29,8 @@ pub async fn serve(
     drain: Duration,
 ) -> io::Result<Drained> {
     let (stop, stopped) = oneshot::channel::<()>();
+    // Who asks is known to the routes.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async {
         let _ = stopped.await;
     });

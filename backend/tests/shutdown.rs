@@ -1,19 +1,15 @@
 //! The end of the service, on real sockets.
 
-use std::{
-    future::pending,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+mod common;
+
+use std::{future::pending, net::SocketAddr, process::Command, sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use breakwater_backend::{
     app::{Backend, app},
     serve::{Drained, serve},
 };
+use common::Program;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, oneshot},
@@ -90,32 +86,16 @@ async fn a_call_that_never_ends_is_cut_after_the_time_to_drain() {
     assert_eq!(timeout(PATIENCE, running.server).await.unwrap().unwrap().unwrap(), Drained::Cut);
 }
 
-/// The program, killed when a test fails half-way.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-    }
-}
-
 #[tokio::test]
 async fn the_program_answers_and_ends_well_on_sigterm() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_breakwater-backend"));
-    command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).stdout(Stdio::piped());
-    let mut program = Program(command.spawn().unwrap());
-    let mut log = BufReader::new(program.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let line: serde_json::Value = serde_json::from_str(&log.next().unwrap()).unwrap();
-    assert_eq!(line["message"], "listening");
-
-    let url = format!("http://{}/data", line["address"].as_str().unwrap());
-    let answer = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let mut program = Program::start(&[]);
+    let answer = reqwest::get(program.url("/data")).await.unwrap().text().await.unwrap();
     assert_eq!(answer, r#"{"message":"Backend Running"}"#);
 
-    assert!(Command::new("kill").args(["-TERM", &program.0.id().to_string()]).status().unwrap().success());
-    let rest: Vec<_> = log.collect();
+    assert!(Command::new("kill").args(["-TERM", &program.child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<_> = program.log.by_ref().map(Result::unwrap).collect();
     assert!(rest.last().unwrap().contains("every call in flight was answered"), "{rest:?}");
-    assert_eq!(program.0.wait().unwrap().code(), Some(0));
+    assert_eq!(program.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! One attempt: the breaker lets it through or not, a time-out bounds it, and the breaker is told how it went.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use breakwater_breaker::{Breaker, NotPermitted};
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 use crate::{
     clock::Clock,
     http::{Answer, Failure},
     log,
     metrics::TargetMetrics,
+    trace,
 };
 
 /// An attempt that brought no answer.
@@ -19,6 +21,15 @@ pub enum NoAnswer {
     NotPermitted(NotPermitted),
     /// It failed.
     Failed(Failure),
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPermitted(_) => f.write_str("not permitted"),
+            Self::Failed(failure) => failure.fmt(f),
+        }
+    }
 }
 
 impl NoAnswer {
@@ -51,17 +62,27 @@ where
     C: Fn() -> F,
     F: Future<Output = Result<Answer, Failure>>,
 {
-    /// Makes one attempt. Dropped before it ends, it counts as neither success nor failure.
+    /// Makes one attempt, the `number`th of its call, beginning at 0. Dropped before it ends, it counts as neither
+    /// success nor failure.
     ///
     /// # Errors
     /// [`NoAnswer`], after the breaker was told.
-    pub async fn make(&self) -> Result<Answer, NoAnswer> {
+    pub async fn make(&self, number: u32) -> Result<Answer, NoAnswer> {
+        let span = trace::attempt(number);
+        let result = self.ask_breaker(&span).instrument(span.clone()).await;
+        trace::attempted(&span, result.as_ref().err().map(|error| error as _), self.breaker.state().as_str());
+        result
+    }
+
+    async fn ask_breaker(&self, span: &Span) -> Result<Answer, NoAnswer> {
         let name = self.breaker.name();
         let started = self.clock.now();
         let ticket = self.breaker.try_acquire(started).map_err(|refused| {
+            trace::decided(span, "refused");
             log::skipped(name, &refused);
             NoAnswer::NotPermitted(refused)
         })?;
+        trace::decided(span, if ticket.is_trial() { "trial" } else { "permitted" });
         if ticket.is_trial() {
             log::trial(name);
         }

@@ -6,6 +6,7 @@ use backon::Retryable;
 use breakwater_breaker::State;
 use tokio::time::{MissedTickBehavior, interval, timeout_at};
 use tower::retry::budget::Budget as _;
+use tracing::Instrument;
 
 use crate::{
     attempt::{Attempts, NoAnswer},
@@ -14,6 +15,7 @@ use crate::{
     log,
     metrics::Denied,
     retry::{Budget, FullJitter, fits},
+    trace,
 };
 
 /// How ticks call.
@@ -96,7 +98,12 @@ where
         let mut retrying_since = None;
         budget.deposit();
 
-        let call = (|| attempts.make())
+        let mut made = 0;
+        let attempt = || {
+            made += 1;
+            attempts.make(made - 1)
+        };
+        let call = attempt
             .retry(FullJitter::new(plan.retry_base, plan.retry_cap, plan.attempts.saturating_sub(1), random))
             // A failure that opened the breaker is the last: it would not let the retry through.
             .when(|error| matches!(error, NoAnswer::Failed(_)) && attempts.breaker.state() == State::Closed)
@@ -116,7 +123,8 @@ where
                 retrying_since.get_or_insert_with(mono);
                 attempts.metrics.retry();
             });
-        let outcome = match timeout_at(attempts.clock.instant(deadline), call).await {
+        let span = trace::call(attempts.breaker.name());
+        let outcome = match timeout_at(attempts.clock.instant(deadline), call).instrument(span.clone()).await {
             Ok(Ok(answer)) => Outcome::Answered(answer),
             Ok(Err(NoAnswer::Failed(failure))) => Outcome::Failed(failure),
             Ok(Err(NoAnswer::NotPermitted(_))) => Outcome::NotPermitted(fallback.give(mono())),
@@ -125,6 +133,8 @@ where
                 Outcome::DeadlineExceeded
             }
         };
+
+        trace::called(&span, outcome.as_str(), matches!(outcome, Outcome::Answered(_)));
 
         let ended = mono();
         match &outcome {

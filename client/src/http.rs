@@ -2,9 +2,10 @@
 
 use std::{fmt, time::Duration};
 
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url, header::HeaderMap};
+use tracing::{Instrument, Span};
 
-use crate::retry_after::retry_after;
+use crate::{retry_after::retry_after, trace};
 
 /// More of an answer than this is not read, in bytes.
 const MAX_BODY: usize = 16 * 1024;
@@ -106,7 +107,17 @@ impl Backend {
     /// # Errors
     /// What the breaker counts as a failure.
     pub async fn call(&self) -> Result<Answer, Failure> {
-        let request = self.client.request(self.method.clone(), self.url.clone());
+        let span = trace::request(&self.method, &self.url);
+        let answer = self.exchange(&span).instrument(span.clone()).await;
+        let failure = answer.as_ref().err();
+        trace::requested(&span, status_of(&answer).map(|status| status.as_u16()), failure.map(|failure| failure as _));
+        answer
+    }
+
+    async fn exchange(&self, span: &Span) -> Result<Answer, Failure> {
+        let mut headers = HeaderMap::new();
+        trace::hand_on(span, &mut headers);
+        let request = self.client.request(self.method.clone(), self.url.clone()).headers(headers);
         let mut response = request.send().await.map_err(transport)?;
         let status = response.status();
         if is_failure(status) {
@@ -121,6 +132,13 @@ impl Backend {
             }
         }
         Ok(Answer { status, body: one_line(&body) })
+    }
+}
+
+fn status_of(answer: &Result<Answer, Failure>) -> Option<StatusCode> {
+    match answer {
+        Ok(Answer { status, .. }) | Err(Failure::Status { status, .. }) => Some(*status),
+        Err(Failure::Timeout | Failure::Connect | Failure::Reset) => None,
     }
 }
 

@@ -19,3 +19,4 @@ pub mod service;
 pub mod settings;
 pub mod status;
 pub mod target;
+pub mod trace;

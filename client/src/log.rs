@@ -6,29 +6,37 @@ use breakwater_breaker::{Breaker, NotPermitted, State, Transition};
 use breakwater_service::log::{LogFormat, filter, lines};
 use serde::Serialize;
 use tracing::{info, warn};
-use tracing_subscriber::{Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 use uuid::Uuid;
 
 use crate::{
     fallback::Given,
     http::{Answer, Failure},
+    trace::{self, Traces},
 };
 
 /// The target of the lines that tell a transition.
 const TRANSITION: &str = "transition";
 
-/// Starts the log on standard output, with the lines that `RUST_LOG` chooses: info by default.
+/// Starts the log on standard output, with the lines that `RUST_LOG` chooses: info by default; and the `traces`, which
+/// it does not choose among.
 ///
 /// # Errors
 /// A sentence if `RUST_LOG` is no filter.
-pub fn start(format: LogFormat) -> Result<(), String> {
+pub fn start(format: LogFormat, traces: Option<&Traces>) -> Result<(), String> {
     // The message of a transition is its whole line.
     let transitions =
         tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_level(false).with_target(false);
+    let others = filter_fn(|event| event.target() != TRANSITION && event.target() != trace::SPAN);
     tracing_subscriber::registry()
-        .with(filter()?)
-        .with(lines(format).with_filter(filter_fn(|event| event.target() != TRANSITION)))
-        .with(transitions.with_filter(filter_fn(|event| event.target() == TRANSITION)))
+        .with(traces.map(Traces::layer))
+        .with(lines(format).with_filter(filter()?.and(others)))
+        .with(transitions.with_filter(filter()?.and(filter_fn(|event| event.target() == TRANSITION))))
         .init();
     Ok(())
 }

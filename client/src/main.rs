@@ -6,6 +6,7 @@ use breakwater_client::{
     check, log,
     service::run,
     settings::{Settings, Task},
+    trace::Traces,
 };
 use breakwater_service::signal::termination;
 use reqwest::Url;
@@ -18,17 +19,33 @@ async fn main() -> ExitCode {
         Task::Check { urls } => return check_all(urls).await,
         Task::Serve(settings) => settings,
     };
-    if let Err(said) = log::start(settings.process.log_format) {
-        eprintln!("error: {said}");
-        return ExitCode::from(2);
-    }
-    match serve(settings).await {
+    let epoch = new_epoch();
+    let traces = settings.process.traces_endpoint.as_ref().map(|endpoint| Traces::start(endpoint, epoch)).transpose();
+    let started = traces.and_then(|traces| log::start(settings.process.log_format, traces.as_ref()).map(|()| traces));
+    let traces = match started {
+        Ok(traces) => traces,
+        Err(said) => {
+            eprintln!("error: {said}");
+            return ExitCode::from(2);
+        }
+    };
+    let code = match serve(settings, epoch).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(said) => {
             tracing::error!("{said}");
             ExitCode::FAILURE
         }
+    };
+    if let Some(traces) = traces {
+        // It cannot fail: the last spans are sent, or it is said that they are not.
+        let _ = tokio::task::spawn_blocking(|| traces.end()).await;
     }
+    code
+}
+
+#[allow(clippy::disallowed_methods, reason = "the edge: here the process gets its identity")]
+fn new_epoch() -> Uuid {
+    Uuid::new_v4()
 }
 
 async fn check_all(urls: Vec<Url>) -> ExitCode {
@@ -45,15 +62,13 @@ async fn check_all(urls: Vec<Url>) -> ExitCode {
     outcome
 }
 
-#[allow(clippy::disallowed_methods, reason = "the edge: here the process gets its identity")]
-async fn serve(settings: Settings) -> Result<(), String> {
+async fn serve(settings: Settings, epoch: Uuid) -> Result<(), String> {
     let shutdown = termination().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let listen = settings.process.listen;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("cannot listen on {listen}: {error}; choose another by --listen"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the address: {error}"))?;
-    let epoch = Uuid::new_v4();
     tracing::info!(%address, %epoch, version = env!("CARGO_PKG_VERSION"), "listening");
     for target in &settings.targets {
         tracing::info!(breaker = target.name, url = %target.url, "a target");

@@ -9,7 +9,7 @@ use std::{
 
 use breakwater_breaker::wire::{Cursor, SCHEMA, StatusReport};
 use jiff::Timestamp;
-use reqwest::{Client, redirect, retry};
+use reqwest::{Client, Url, redirect, retry};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -176,18 +176,27 @@ async fn ask_again_and_again(
 
 /// One question.
 async fn ask(http: &Client, endpoint: &Endpoint, since: Option<Cursor>) -> Result<StatusReport, String> {
-    let since = since.map(|cursor| format!("?since={cursor}")).unwrap_or_default();
-    let url = format!("http://{}{}{since}", endpoint.address, endpoint.path);
-    let mut response = http.get(url).send().await.map_err(|error| reason(&error))?;
-    if !response.status().is_success() {
-        return Err(format!("{} answers {}", endpoint.path, response.status()));
+    let url = format!("http://{}{}", endpoint.address, endpoint.path);
+    let mut url = Url::parse(&url).map_err(|error| format!("{}: {error}", endpoint.path))?;
+    // A cursor is that of one breaker; a client that has several is to tell of this one.
+    url.query_pairs_mut().append_pair("breaker", &endpoint.breaker);
+    if let Some(cursor) = since {
+        url.query_pairs_mut().append_pair("since", &cursor.to_string());
     }
+    let mut response = http.get(url).send().await.map_err(|error| reason(&error))?;
+    let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
         if body.len() + chunk.len() > ANSWER_BYTES {
             return Err(format!("its answer is longer than {ANSWER_BYTES} bytes"));
         }
         body.extend_from_slice(&chunk);
+    }
+    if !status.is_success() {
+        // A client may say in words what it cannot answer.
+        let said = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+        let said = said["error"].as_str().map(|said| format!(": {said}")).unwrap_or_default();
+        return Err(format!("{} answers {status}{said}", endpoint.path));
     }
     serde_json::from_slice(&body).map_err(|error| format!("its answer is no breaker status: {error}"))
 }

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    extract::Query,
     http::{StatusCode, header},
     response::{IntoResponse, Redirect, Response},
     routing::get,
@@ -22,16 +23,26 @@ use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+#[derive(Default, serde::Deserialize)]
+struct Asked {
+    breaker: Option<String>,
+    since: Option<Cursor>,
+}
+
 /// The status of a breaker that opened, after the cursor that is asked for.
-async fn good(query: axum::extract::RawQuery) -> Response {
+async fn good(Query(asked): Query<Asked>) -> Response {
     let at = |seconds| Now::new(Timestamp::UNIX_EPOCH, Duration::from_secs(seconds));
     let breaker = Breaker::new("backend", Uuid::from_u128(1), Settings::default(), at(0));
     for second in 1..=3 {
         breaker.try_acquire(at(second)).unwrap().failure("timeout", at(second));
     }
-    let since: Option<Cursor> = query.0.and_then(|query| query.strip_prefix("since=")?.parse().ok());
     let instance = Instance { epoch: breaker.epoch(), pod_uid: None, started_at: Timestamp::UNIX_EPOCH };
-    let breakers = vec![breaker.report(since, at(13)).unwrap()];
+    // As a client with several breakers does: the cursor is that of the one that is asked for.
+    if asked.breaker.is_some_and(|name| name != breaker.name()) {
+        let error = serde_json::json!({"error": "there is none of that name; write one of backend"});
+        return (StatusCode::NOT_FOUND, axum::Json(error)).into_response();
+    }
+    let breakers = vec![breaker.report(asked.since, at(13)).unwrap()];
     axum::Json(StatusReport { schema: "v1".into(), instance, now: at(13), breakers }).into_response()
 }
 
@@ -48,7 +59,7 @@ async fn lie(field: &'static str, value: serde_json::Value) -> axum::Json<serde_
             _ => {}
         }
     }
-    let body = axum::body::to_bytes(good(axum::extract::RawQuery(None)).await.into_body(), 1 << 20).await.unwrap();
+    let body = axum::body::to_bytes(good(Query::default()).await.into_body(), 1 << 20).await.unwrap();
     let mut document = serde_json::from_slice(&body).unwrap();
     change(&mut document, field, &value);
     axum::Json(document)
@@ -59,6 +70,8 @@ async fn serve() -> SocketAddr {
     let address = listener.local_addr().unwrap();
     let app = Router::new()
         .route("/good", get(good))
+        // A client that does not know the question for one breaker tells of all.
+        .route("/deaf", get(async || good(Query::default()).await))
         .route("/other-pod", get(|| lie("podUid", serde_json::json!("another"))))
         .route("/newer", get(|| lie("schema", serde_json::json!("v2"))))
         .route("/leaps", get(|| lie("lastSeq", serde_json::json!(u64::MAX))))
@@ -115,6 +128,7 @@ async fn what_is_no_answer_is_told_in_words_and_changes_nothing() {
     let address = serve().await;
     for (path, breaker, words) in [
         ("/broken", "backend", "500"),
+        ("/deaf", "other", "no breaker named other; it has backend"),
         ("/moved", "backend", "307"),
         ("/text", "backend", "no breaker status"),
         ("/huge", "backend", "longer than"),
@@ -123,7 +137,7 @@ async fn what_is_no_answer_is_told_in_words_and_changes_nothing() {
         ("/newer", "backend", "the schema v2"),
         ("/leaps", "backend", "out of range"),
         ("/before-christ", "backend", "out of range"),
-        ("/good", "other", "no breaker named other; it has backend"),
+        ("/good", "other", "404 Not Found: there is none of that name; write one of backend"),
     ] {
         let (_poller, said) = hear(address, path, breaker).await;
         let error = said.error.expect(path);

@@ -91,6 +91,10 @@ pub struct Process {
     #[arg(long, env = "CLIENT_POD_UID")]
     pub pod_uid: Option<String>,
 
+    /// Where traces are sent, as OTLP over plain HTTP, like http://collector:4318/v1/traces [default: none are made]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_parser = http_url)]
+    pub traces_endpoint: Option<Url>,
+
     /// How log lines are written; RUST_LOG sets which ones (default: info)
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

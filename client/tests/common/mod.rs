@@ -1,11 +1,13 @@
 //! A backend that fails on demand, and a client under test, both on loopback.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod program;
+
 use std::{
     future::pending,
     net::{SocketAddr, TcpListener as StdTcpListener},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU16, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -43,6 +45,8 @@ struct Faults {
     /// 0: none; [`HANG`]; or the status to answer.
     mode: AtomicU16,
     requests: AtomicU64,
+    /// The `traceparent` of each request, empty where there was none.
+    traceparents: Mutex<Vec<String>>,
 }
 
 /// The real backend behind a middleware that can fail calls; its runtime is its own, so that killing it closes
@@ -73,6 +77,11 @@ impl TestBackend {
     /// Calls that arrived.
     pub fn requests(&self) -> u64 {
         self.faults.requests.load(SeqCst)
+    }
+
+    /// The `traceparent` of each request, empty where there was none.
+    pub fn traceparents(&self) -> Vec<String> {
+        self.faults.traceparents.lock().unwrap().clone()
     }
 
     pub async fn kill(&mut self) {
@@ -110,6 +119,8 @@ fn serve(listener: StdTcpListener, faults: Arc<Faults>) -> Runtime {
 
 async fn fail(State(faults): State<Arc<Faults>>, request: Request, next: Next) -> Response {
     faults.requests.fetch_add(1, SeqCst);
+    let traceparent = request.headers().get("traceparent").map(|value| value.to_str().unwrap().to_owned());
+    faults.traceparents.lock().unwrap().push(traceparent.unwrap_or_default());
     match faults.mode.load(SeqCst) {
         0 => next.run(request).await,
         HANG => pending().await,
