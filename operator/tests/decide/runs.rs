@@ -174,7 +174,7 @@ fn two_breakers_of_one_pod_are_told_apart() {
     let client = "{name: client, selector: {matchLabels: {app: client}}, port: 8080, breaker: backend}";
     let other = client.replace("name: client", "name: other").replace("breaker: backend", "breaker: other");
     let mut sim = Sim::new(&outage("15s").replace(client, &format!("{client}, {other}")), 1, 2);
-    (sim.clients[1].of, sim.clients[1].uid) = ("other", sim.clients[0].uid.clone());
+    (sim.clients[1].of, sim.clients[1].uid) = ("other".into(), sim.clients[0].uid.clone());
     sim.clients[1].breaker = stubborn(&sim);
     assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::BreakerNeverOpened));
     let told: Vec<_> =

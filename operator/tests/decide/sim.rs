@@ -44,11 +44,14 @@ pub struct Pod {
 
 pub struct Client {
     /// Which client of the spec it is a replica of.
-    pub of: &'static str,
+    pub of: String,
     pub uid: String,
+    name: String,
     pub breaker: Breaker,
     started: Timestamp,
     next_call: Timestamp,
+    /// The time from one call to the next, and the attempts in one call.
+    calls: (Duration, u32),
     calls_backend: bool,
     pub answers: bool,
     heard_at: Timestamp,
@@ -94,7 +97,19 @@ impl Sim {
     /// A backend of so many pods and so many clients that all is well with.
     pub fn new(manifest: &str, pods: usize, clients: usize) -> Self {
         let now: Timestamp = "2026-12-01T09:00:00Z".parse().unwrap();
-        let mut experiment: ChaosExperiment = serde_saphyr::from_str(manifest).unwrap();
+        let mut sim = Self::of(serde_saphyr::from_str(manifest).unwrap(), now, pods);
+        let client = sim.experiment.spec.observe.clients[0].clone();
+        for number in 0..clients {
+            let calls = (Duration::from_secs(3), 2);
+            let mut client = Client::new(&client, &format!("client-{number}"), Settings::default(), calls, now);
+            client.next_call = now + SignedDuration::from_millis(100 + 700 * number as i64);
+            sim.clients.push(client);
+        }
+        sim
+    }
+
+    /// The world of an experiment that is applied now, to so many pods that are ready.
+    pub fn of(mut experiment: ChaosExperiment, now: Timestamp, pods: usize) -> Self {
         experiment.metadata.uid = Some(Uuid::from_u128(7).to_string());
         experiment.metadata.generation = Some(1);
         experiment.metadata.resource_version = Some("1000".into());
@@ -119,23 +134,6 @@ impl Sim {
         };
         sim.replace_pods();
         sim.pods.iter_mut().for_each(|pod| pod.ready_at = now);
-        for number in 0..clients {
-            let started = now - SignedDuration::from_secs(60);
-            let epoch = Uuid::from_u128(1000 + number as u128);
-            sim.clients.push(Client {
-                of: "client",
-                uid: format!("client-{number}"),
-                breaker: Breaker::new("backend", epoch, Settings::default(), Now::new(started, Duration::ZERO)),
-                started,
-                next_call: now + SignedDuration::from_millis(100 + 700 * number as i64),
-                calls_backend: true,
-                answers: true,
-                heard_at: now,
-                asked_from: None,
-                unheard: false,
-                skew: SignedDuration::ZERO,
-            });
-        }
         sim
     }
 
@@ -145,6 +143,11 @@ impl Sim {
 
     pub fn run(&self) -> &Run {
         self.status().run.as_ref().expect("it runs")
+    }
+
+    /// Nothing is due.
+    pub fn is_idle(&self) -> bool {
+        self.due.duration_since(self.now) > SignedDuration::from_secs(600)
     }
 
     pub fn is_complete(&self) -> bool {
@@ -161,7 +164,7 @@ impl Sim {
         let (now, client) = (self.now, &mut self.clients[client]);
         let epoch = Uuid::from_u128(client.breaker.epoch().as_u128() + 1000);
         client.started = now;
-        client.breaker = Breaker::new("backend", epoch, Settings::default(), Now::new(now, Duration::ZERO));
+        client.breaker = Breaker::new(&client.name, epoch, Settings::default(), Now::new(now, Duration::ZERO));
     }
 
     /// Time goes on without an operator; the new one begins with no answer of any client.
@@ -278,7 +281,8 @@ impl Sim {
         };
         let clients = self.experiment.spec.observe.clients.iter().map(|client| view(&client.name)).collect();
         let restarts = self.experiment.spec.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart);
-        let settled = self.pods.iter().all(|pod| pod.version == self.version && pod.ready_at <= self.now);
+        let newest = self.pods.iter().filter(|pod| pod.version == self.version && pod.ready_at <= self.now).count();
+        let settled = newest == self.pods.len() && newest == self.replicas;
         let workload = restarts.then(|| WorkloadView {
             settled,
             target: Target {
@@ -370,19 +374,47 @@ impl Sim {
 }
 
 impl Client {
+    /// A client whose breaker is closed, and whose first call is a moment away.
+    pub fn new(
+        client: &breakwater_crds::Client,
+        pod: &str,
+        settings: Settings,
+        calls: (Duration, u32),
+        now: Timestamp,
+    ) -> Self {
+        let started = now - SignedDuration::from_secs(60);
+        let epoch = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}/{pod}", client.name).as_bytes());
+        Self {
+            of: client.name.clone(),
+            uid: pod.into(),
+            name: client.breaker.clone(),
+            breaker: Breaker::new(&client.breaker, epoch, settings, Now::new(started, Duration::ZERO)),
+            started,
+            next_call: now + SignedDuration::from_millis(100),
+            calls,
+            calls_backend: true,
+            answers: true,
+            heard_at: now,
+            asked_from: None,
+            unheard: false,
+            skew: SignedDuration::ZERO,
+        }
+    }
+
     fn moment(&self, now: Timestamp) -> Now {
         Now::new(now + self.skew, Duration::try_from(now.duration_since(self.started)).unwrap())
     }
 
-    /// Calls every 3 s, with one retry, as the demo's client does.
+    /// Calls now and then, each attempt through the breaker, as the demo's client does.
     fn live(&mut self, now: Timestamp, backend: bool) {
         let moment = self.moment(now);
         self.breaker.tick(moment);
         if now < self.next_call || !self.calls_backend {
             return;
         }
-        self.next_call = now + SignedDuration::from_secs(3);
-        for _ in 0..2 {
+        let (interval, attempts) = self.calls;
+        self.next_call = now + SignedDuration::try_from(interval).unwrap();
+        for _ in 0..attempts {
             let Ok(ticket) = self.breaker.try_acquire(moment) else { return };
             if backend {
                 ticket.success(moment);
@@ -405,7 +437,7 @@ impl Client {
             address: ([127, 0, 0, 1], 80).into(),
             path: "/status".into(),
             pod_uid: self.uid.clone(),
-            breaker: "backend".into(),
+            breaker: self.name.clone(),
             interval: Duration::from_millis(500),
         };
         let speaks = self.answers && !self.unheard;
