@@ -44,8 +44,8 @@ async fn a_selector_that_matches_nothing_is_told() {
             .replace("{matchLabels: {app: backend}}", "{matchLabels: {app: bakend}}")
             .replace("  expect:", "  timeout: 15s\n  expect: {opensWithin: 10s, closesWithin: 10s} #");
         lab.apply(&manifest).await?;
-        let waiting = lab.status("short", breakwater_e2e::SOON, |status| status.reason.is_some()).await?;
-        ensure!(waiting.reason == Some(Reason::NoTargets), "it says at once what it waits for: {waiting:?}");
+        let waiting =
+            lab.status("short", breakwater_e2e::SOON, |status| status.reason == Some(Reason::NoTargets)).await?;
         ensure!(check::condition(&waiting, "TargetsFound") == Some("False"));
         let status = lab.complete("short").await?;
         ensure!(

@@ -40,9 +40,12 @@ pub struct Attempt {
 pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
     for attempt in attempts {
         // Of two operators, one may find gone what the other has just killed.
-        let unsettled = |outcome| {
-            matches!(outcome, Outcome::Planned | Outcome::Blocked)
-                || outcome == Outcome::Gone && is_done(attempt.outcome)
+        let unsettled = |outcome| match outcome {
+            Outcome::Planned => true,
+            // That it was not sent in time is no news of one that was forbidden all the time.
+            Outcome::Blocked => attempt.outcome != Outcome::Failed,
+            Outcome::Gone => is_done(attempt.outcome),
+            _ => false,
         };
         let fits = |kill: &&mut KillRecord| kill.uid == attempt.uid && unsettled(kill.outcome);
         let Some(kill) = run.kills.iter_mut().find(fits) else { continue };

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use breakwater_crds::{Outcome, Reason, Verdict};
+use breakwater_operator::decide::{Attempt, outcomes};
 use jiff::SignedDuration;
 
 use crate::{
@@ -128,6 +129,10 @@ fn a_budget_blocks_evictions_and_they_are_tried_again_until_the_hold_ends() {
     assert_eq!((status.verdict, status.reason), (Some(Verdict::Inconclusive), Some(Reason::KillBlocked)));
     assert_eq!(sim.killed, []);
     assert_eq!(sim.run().kills.len(), 2, "what is blocked is not written down anew");
+    let mut run = sim.run().clone();
+    let late = Attempt { uid: run.kills[0].uid.clone(), sent_at: None, outcome: Outcome::Failed, message: None };
+    outcomes(&mut run, &[late]);
+    assert_eq!(run.kills[0].outcome, Outcome::Blocked, "a last try that came too late is no news");
 }
 
 #[test]
