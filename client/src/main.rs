@@ -17,7 +17,7 @@ use uuid::Uuid;
 async fn main() -> ExitCode {
     let settings = match Task::read(std::env::args_os()).unwrap_or_else(|error| error.exit()) {
         Task::Check { urls } => return check_all(urls).await,
-        Task::Serve(settings) => settings,
+        Task::Serve(settings) => *settings,
     };
     let epoch = new_epoch();
     let traces = settings.process.traces_endpoint.as_ref().map(|endpoint| Traces::start(endpoint, epoch)).transpose();

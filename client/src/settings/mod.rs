@@ -19,7 +19,7 @@ pub use target::{Contradiction, FallbackKind, Target, TargetSettings, http_url, 
 #[derive(Clone, Debug)]
 pub enum Task {
     /// Run the service.
-    Serve(Settings),
+    Serve(Box<Settings>),
     /// Ask each URL once.
     Check {
         /// What is asked.
@@ -130,7 +130,7 @@ impl Task {
             return Ok(Self::Check { urls });
         }
         let file = words.config.as_deref().map(File::read).transpose().map_err(refused)?;
-        Sources { matches: &matches, file: file.as_ref() }.settings().map(Self::Serve)
+        Sources { matches: &matches, file: file.as_ref() }.settings().map(|settings| Self::Serve(Box::new(settings)))
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 fn read(args: &str) -> Result<Settings, clap::Error> {
     let words = std::iter::once("breakwater-client").chain(args.split_whitespace());
     match Task::read(words)? {
-        Task::Serve(settings) => Ok(settings),
+        Task::Serve(settings) => Ok(*settings),
         Task::Check { .. } => panic!("{args} serves"),
     }
 }

@@ -154,7 +154,7 @@ impl TestClient {
         let (shutdown, told) = oneshot::channel::<()>();
         let service = tokio::spawn(async move {
             let told = async { told.await.unwrap() };
-            service::run(settings, epoch, listener, told).await
+            service::run(*settings, epoch, listener, told).await
         });
         Self { address, epoch, shutdown: Some(shutdown), service }
     }
