@@ -1,8 +1,6 @@
 //! Does what a decision wants done: kills, by the one protocol there is, and Events.
-#![allow(clippy::disallowed_methods, reason = "the edge: here a kill gets its time")]
 
 use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Method, Outcome, Phase};
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -12,6 +10,7 @@ use kube::{
 };
 
 use crate::{
+    clock::Clock,
     decide::{Attempt, Notice, Victim, is_aborted, readable},
     error::{Error, in_time},
     halt::Halt,
@@ -29,13 +28,14 @@ const MAX_NOTE: usize = 1024;
 pub struct Hands {
     client: Client,
     events: Recorder,
+    clock: Clock,
     halt: Halt,
 }
 
 impl Hands {
     /// `client` must not try anything again by itself: a kill whose answer is lost is looked into, not sent again.
-    pub fn new(client: Client, events: Recorder, halt: Halt) -> Self {
-        Self { client, events, halt }
+    pub fn new(client: Client, events: Recorder, clock: Clock, halt: Halt) -> Self {
+        Self { client, events, clock, halt }
     }
 
     /// Kills a victim that is written down in the status of `experiment`, or finds out why not. `None`: nothing is known yet,
@@ -111,7 +111,7 @@ impl Hands {
                 return Ok(Attempt { outcome: Outcome::Blocked, ..failed(victim, message) });
             }
         }
-        let sent_at = Timestamp::now();
+        let sent_at = self.clock.now();
         if sent_at > victim.deadline {
             return Ok(failed(victim, "not sent in time".into()));
         }
@@ -150,7 +150,7 @@ impl Hands {
         else {
             return Ok(failed(victim, "not sent: spec.target.workload is another one".into()));
         };
-        let sent_at = Timestamp::now();
+        let sent_at = self.clock.now();
         if sent_at > victim.deadline {
             return Ok(failed(victim, "not sent in time".into()));
         }

@@ -1,11 +1,10 @@
 //! One look at an experiment: get it afresh → look at the world → decide → write the status → do the effects.
-#![allow(clippy::disallowed_methods, reason = "the edge: here a look gets its time")]
+#![allow(clippy::disallowed_methods, reason = "the edge: here it is measured how long a look takes")]
 
 use std::{sync::Arc, time::Duration};
 
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Run};
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future::join_all, stream};
-use jiff::{Timestamp, Unit};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::PostParams,
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::{
     apply::Hands,
+    clock::Clock,
     decide::{self, Attempt, Decision, Notice, Victim},
     error::{Error, in_time},
     metrics::Metrics,
@@ -52,6 +52,8 @@ pub struct Context {
     pub observer: Observer,
     /// The operator's hands.
     pub hands: Hands,
+    /// What a look gets its time from.
+    pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -143,7 +145,7 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     };
     let key = ObjectRef::from_obj(cached);
     // Where nothing is due, what is known is enough: an idle experiment sends no request.
-    let now = now();
+    let now = context.clock.now();
     if !decide::is_active(cached, now) {
         context.observer.forget(&key);
         let decision = decide::decide(cached, &World::default(), now);
@@ -299,9 +301,4 @@ fn count(context: &Context, before: Option<&ChaosExperimentStatus>, after: &Chao
 
 fn run_of(experiment: &ChaosExperiment) -> Option<&Run> {
     experiment.status.as_ref()?.run.as_ref()
-}
-
-/// To the microsecond, as Kubernetes' own MicroTime.
-fn now() -> Timestamp {
-    Timestamp::now().round(Unit::Microsecond).unwrap_or(Timestamp::MAX)
 }

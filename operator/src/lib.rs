@@ -4,13 +4,16 @@
 
 pub mod admin;
 pub mod apply;
+pub mod clock;
 pub mod config;
 pub mod controller;
 pub mod decide;
 pub mod error;
+pub mod fetch;
 pub mod halt;
 pub mod metrics;
 pub mod observe;
+pub mod operator;
 pub mod poll;
 pub mod requests;
 pub mod session;

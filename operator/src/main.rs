@@ -4,17 +4,14 @@ use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Arc};
 
 use breakwater_operator::{
     admin,
-    apply::Hands,
+    clock::Clock,
     config::{Config, LogFormat},
-    controller::{self, Context},
-    halt::Halt,
+    fetch::Http,
     metrics::Metrics,
-    observe::Observer,
+    operator::{self, Identity, Outside},
     requests,
 };
 use clap::Parser;
-use futures::channel::mpsc;
-use kube::runtime::events::{Recorder, Reporter};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -47,20 +44,14 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     // Effects are not tried again by the client: what became of one whose answer is lost is looked into.
     kubernetes.default_retry = false;
     let effects = requests::client(kubernetes, metrics.clone())?;
-    let reporter = Reporter { controller: "breakwater".into(), instance: config.pod_name.clone() };
-    let halt = match &config.pod_namespace {
-        Some(namespace) => Halt::new(effects.clone(), namespace, &config.halt_configmap),
-        None => Halt::none(),
-    };
-    let hands = Hands::new(effects.clone(), Recorder::new(effects.clone(), reporter), halt.clone());
-    let (bell, bells) = mpsc::unbounded();
-    let observer = Observer::new(client.clone(), metrics.clone(), config.own_pod(), halt, bell)?;
     let (ready, readiness) = watch::channel(false);
-    let listed = ready.clone();
-    let (store, stream) = controller::watch(client, config.namespace.as_deref(), move || {
-        listed.send_replace(true);
-    });
-    let context = Arc::new(Context { client: effects, observer, hands, metrics: metrics.clone() });
+    let identity = Identity {
+        namespace: config.namespace.clone(),
+        own_pod: config.own_pod(),
+        halt_configmap: config.halt_configmap.clone(),
+    };
+    let fetch = Arc::new(Http::new()?);
+    let outside = Outside { reads: client, effects, fetch, clock: Clock::system(), metrics: metrics.clone() };
 
     let stop = CancellationToken::new();
     tokio::spawn(on_signal(stop.clone())?);
@@ -69,12 +60,12 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     tracing::info!(listen = %config.listen, namespace = config.namespace.as_deref().unwrap_or("all"), version = env!("CARGO_PKG_VERSION"), "operator started");
 
-    let unready = stop.clone();
+    let (unready, ended) = (stop.clone(), ready.clone());
     tokio::spawn(async move {
         unready.cancelled().await;
-        ready.send_replace(false);
+        ended.send_replace(false);
     });
-    controller::run(context, (store, stream), bells, stop.cancelled_owned()).await;
+    operator::run(outside, identity, ready, stop.cancelled_owned()).await;
     served.await??;
     tracing::info!("operator ended");
     Ok(())

@@ -23,11 +23,12 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use crate::{
+    clock::Clock,
     decide::running,
     error::{Error, in_time},
+    fetch::Fetch,
     halt::Halt,
     metrics::Metrics,
-    poll,
     session::{Bell, Session},
     workload::{self, Owners},
     world::{ClientView, Rival, Target, World, has_ended, is_ready},
@@ -41,7 +42,8 @@ type Experiment = ObjectRef<ChaosExperiment>;
 /// The operator's eyes, and the sessions of the experiments that are active.
 pub struct Observer {
     client: Client,
-    http: reqwest::Client,
+    fetch: Arc<dyn Fetch>,
+    clock: Clock,
     metrics: Arc<Metrics>,
     own_pod: Option<OwnPod>,
     halt: Halt,
@@ -60,17 +62,16 @@ pub struct OwnPod {
 
 impl Observer {
     /// An observer without a session. `bells` is told which experiments should be looked at.
-    ///
-    /// # Errors
-    /// Where the platform has no usable HTTP client.
     pub fn new(
         client: Client,
+        fetch: Arc<dyn Fetch>,
+        clock: Clock,
         metrics: Arc<Metrics>,
         own_pod: Option<OwnPod>,
         halt: Halt,
         bells: mpsc::UnboundedSender<Experiment>,
-    ) -> reqwest::Result<Self> {
-        Ok(Self { client, http: poll::http_client()?, metrics, own_pod, halt, bells, sessions: Mutex::default() })
+    ) -> Self {
+        Self { client, fetch, clock, metrics, own_pod, halt, bells, sessions: Mutex::default() }
     }
 
     /// Ends the session of an experiment that is idle or gone.
@@ -190,7 +191,8 @@ impl Observer {
         sessions.entry(key.clone()).or_insert_with(|| {
             let pods = Api::namespaced(self.client.clone(), &experiment.namespace().unwrap_or_default());
             let bell = Bell::new(key, self.bells.clone());
-            Session::begin(experiment, selectors, pods, self.http.clone(), self.metrics.clone(), bell)
+            let (fetch, clock) = (self.fetch.clone(), self.clock.clone());
+            Session::begin(experiment, selectors, pods, fetch, clock, self.metrics.clone(), bell)
         })
     }
 

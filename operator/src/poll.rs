@@ -1,5 +1,5 @@
 //! Asks one client replica for its breaker, again and again.
-#![allow(clippy::disallowed_methods, reason = "the edge: here the answers get their times")]
+#![allow(clippy::disallowed_methods, reason = "the edge: here it is measured how long an answer takes")]
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,19 +9,19 @@ use std::{
 
 use breakwater_breaker::wire::{Cursor, SCHEMA, StatusReport};
 use jiff::Timestamp;
-use reqwest::{Client, Url, redirect, retry};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use reqwest::Url;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
+    fetch::Fetch,
     metrics::Metrics,
     world::{Report, Seen},
 };
 
 /// A replica has so long to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// An answer may have so many bytes: the largest record that a client keeps (1024 transitions) fits.
-const ANSWER_BYTES: usize = 1 << 20;
 /// An error is told with so many characters.
 const ERROR_CHARS: usize = 200;
 /// The largest number that the API server takes as an integer.
@@ -120,36 +120,24 @@ pub struct Poller {
 impl Poller {
     /// Starts to ask, `now`; `news` is called when there is something that the operator should look at.
     pub fn start(
-        http: Client,
+        fetch: Arc<dyn Fetch>,
+        clock: Clock,
         endpoint: Endpoint,
         metrics: Arc<Metrics>,
         now: Timestamp,
         news: impl Fn() + Send + 'static,
     ) -> Self {
         let (mailbox, stop) = (Arc::new(Mailbox::new(now)), CancellationToken::new());
-        let task = ask_again_and_again(http, endpoint, mailbox.clone(), metrics, news);
+        let task = ask_again_and_again(fetch, clock, endpoint, mailbox.clone(), metrics, news);
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(task).await });
         Self { mailbox, _stop: stop.drop_guard() }
     }
 }
 
-/// The HTTP client of all pollers: no redirect, no proxy, no retry, as a pod's answer is the pod's own or none.
-///
-/// # Errors
-/// Where the platform has no usable HTTP client.
-pub fn http_client() -> reqwest::Result<Client> {
-    Client::builder()
-        .timeout(ANSWER_LIMIT)
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .no_proxy()
-        .user_agent(concat!("breakwater/", env!("CARGO_PKG_VERSION")))
-        .build()
-}
-
 async fn ask_again_and_again(
-    http: Client,
+    fetch: Arc<dyn Fetch>,
+    clock: Clock,
     endpoint: Endpoint,
     mailbox: Arc<Mailbox>,
     metrics: Arc<Metrics>,
@@ -159,9 +147,9 @@ async fn ask_again_and_again(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let (asked_at, clock) = (Timestamp::now(), Instant::now());
-        let answer = ask(&http, &endpoint, mailbox.cursor()).await;
-        let middle = asked_at.checked_add(clock.elapsed() / 2).unwrap_or(asked_at);
+        let (asked_at, watch) = (clock.now(), Instant::now());
+        let answer = ask(&*fetch, &endpoint, mailbox.cursor()).await;
+        let middle = asked_at.checked_add(watch.elapsed() / 2).unwrap_or(asked_at);
         if let Err(error) = &answer {
             metrics.poll_failures.inc();
             tracing::debug!(address = %endpoint.address, error, "a client replica did not answer");
@@ -175,7 +163,7 @@ async fn ask_again_and_again(
 }
 
 /// One question.
-async fn ask(http: &Client, endpoint: &Endpoint, since: Option<Cursor>) -> Result<StatusReport, String> {
+async fn ask(fetch: &dyn Fetch, endpoint: &Endpoint, since: Option<Cursor>) -> Result<StatusReport, String> {
     let url = format!("http://{}{}", endpoint.address, endpoint.path);
     let mut url = Url::parse(&url).map_err(|error| format!("{}: {error}", endpoint.path))?;
     // A cursor is that of one breaker; a client that has several is to tell of this one.
@@ -183,31 +171,9 @@ async fn ask(http: &Client, endpoint: &Endpoint, since: Option<Cursor>) -> Resul
     if let Some(cursor) = since {
         url.query_pairs_mut().append_pair("since", &cursor.to_string());
     }
-    let mut response = http.get(url).send().await.map_err(|error| reason(&error))?;
-    let status = response.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| reason(&error))? {
-        if body.len() + chunk.len() > ANSWER_BYTES {
-            return Err(format!("its answer is longer than {ANSWER_BYTES} bytes"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    if !status.is_success() {
-        // A client may say in words what it cannot answer.
-        let said = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
-        let said = said["error"].as_str().map(|said| format!(": {said}")).unwrap_or_default();
-        return Err(format!("{} answers {status}{said}", endpoint.path));
-    }
+    let body =
+        timeout(ANSWER_LIMIT, fetch.fetch(url)).await.map_err(|_| format!("no answer within {ANSWER_LIMIT:?}"))??;
     serde_json::from_slice(&body).map_err(|error| format!("its answer is no breaker status: {error}"))
-}
-
-/// The innermost cause says what happened: "connection refused", not "error sending request".
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("no answer within {ANSWER_LIMIT:?}");
-    }
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// The part of an answer that the operator needs, with times by its own clock: a transition happened so long before `middle`, the middle of

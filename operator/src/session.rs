@@ -20,6 +20,8 @@ use kube::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    clock::Clock,
+    fetch::Fetch,
     metrics::Metrics,
     poll::{Endpoint, Poller, address},
     world::ReplicaView,
@@ -54,7 +56,8 @@ type Member = (String, String);
 pub struct Session {
     uid: Option<String>,
     generation: Option<i64>,
-    http: reqwest::Client,
+    fetch: Arc<dyn Fetch>,
+    clock: Clock,
     metrics: Arc<Metrics>,
     bell: Bell,
     pollers: HashMap<Member, Poller>,
@@ -67,7 +70,8 @@ impl Session {
         experiment: &ChaosExperiment,
         selectors: Vec<Selector>,
         pods: Api<PartialObjectMeta<Pod>>,
-        http: reqwest::Client,
+        fetch: Arc<dyn Fetch>,
+        clock: Clock,
         metrics: Arc<Metrics>,
         bell: Bell,
     ) -> Self {
@@ -85,7 +89,7 @@ impl Session {
             tokio::spawn(async move { stopped.run_until_cancelled(events).await });
         }
         let (uid, generation) = (experiment.metadata.uid.clone(), experiment.metadata.generation);
-        Self { uid, generation, http, metrics, bell, pollers: HashMap::new(), _stop: stop.drop_guard() }
+        Self { uid, generation, fetch, clock, metrics, bell, pollers: HashMap::new(), _stop: stop.drop_guard() }
     }
 
     /// Whether it is this experiment's: another one of that name, or another spec, needs another session.
@@ -109,8 +113,8 @@ impl Session {
                 Err(error) => return ReplicaView { pod: name, uid, heard_at: now, report: None, error: Some(error) },
                 Ok(endpoint) => {
                     let bell = self.bell.clone();
-                    let poller =
-                        Poller::start(self.http.clone(), endpoint, self.metrics.clone(), now, move || bell.ring());
+                    let (fetch, clock) = (self.fetch.clone(), self.clock.clone());
+                    let poller = Poller::start(fetch, clock, endpoint, self.metrics.clone(), now, move || bell.ring());
                     self.pollers.insert(member.clone(), poller);
                 }
             }

@@ -14,8 +14,10 @@ use breakwater_breaker::{
     wire::{Instance, StatusReport},
 };
 use breakwater_operator::{
+    clock::Clock,
+    fetch::Http,
     metrics::Metrics,
-    poll::{Endpoint, Heard, Poller, http_client},
+    poll::{Endpoint, Heard, Poller},
 };
 use jiff::Timestamp;
 use tokio::{net::TcpListener, sync::mpsc};
@@ -96,7 +98,8 @@ async fn hear(address: SocketAddr, path: &str, breaker: &str) -> (Poller, Heard)
         interval: Duration::from_millis(100),
     };
     let metrics = Arc::new(Metrics::default());
-    let poller = Poller::start(http_client().unwrap(), endpoint, metrics, Timestamp::UNIX_EPOCH, move || {
+    let http = Arc::new(Http::new().unwrap());
+    let poller = Poller::start(http, Clock::system(), endpoint, metrics, Timestamp::UNIX_EPOCH, move || {
         let _heard_enough = news.send(());
     });
     tokio::time::timeout(PATIENCE, heard.recv()).await.expect("it says something").unwrap();

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome};
 use breakwater_e2e::bare;
-use breakwater_operator::{apply::Hands, decide::Victim, halt::Halt};
+use breakwater_operator::{apply::Hands, clock::Clock, decide::Victim, halt::Halt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -26,7 +26,7 @@ impl Bench {
         Self {
             experiments: Api::namespaced(client.clone(), namespace),
             pods: Api::namespaced(client.clone(), namespace),
-            hands: Hands::new(client.clone(), recorder, Halt::new(client, namespace, "halt")),
+            hands: Hands::new(client.clone(), recorder, Clock::system(), Halt::new(client, namespace, "halt")),
         }
     }
 

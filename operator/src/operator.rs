@@ -1,0 +1,69 @@
+//! The parts of the operator, put together: all but its own HTTP server and its signals.
+
+use std::sync::Arc;
+
+use futures::channel::mpsc;
+use kube::{
+    Client,
+    runtime::events::{Recorder, Reporter},
+};
+use tokio::sync::watch;
+
+use crate::{
+    apply::Hands,
+    clock::Clock,
+    controller::{self, Context},
+    fetch::Fetch,
+    halt::Halt,
+    metrics::Metrics,
+    observe::{Observer, OwnPod},
+};
+
+/// What an operator stands on.
+pub struct Outside {
+    /// Client for lists and watches; it may try again by itself.
+    pub reads: Client,
+    /// Client for effects and status writes, which must not: what became of one whose answer is lost is looked into.
+    pub effects: Client,
+    /// How client replicas are asked.
+    pub fetch: Arc<dyn Fetch>,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Where it counts.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Who an operator is.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// The one namespace whose experiments it runs; without it, those of all namespaces.
+    pub namespace: Option<String>,
+    /// The pod that it runs in, which is never killed.
+    pub own_pod: Option<OwnPod>,
+    /// Name of the ConfigMap in that pod's namespace that halts all kills.
+    pub halt_configmap: String,
+}
+
+/// Runs experiments until `shutdown`; looks that have begun are finished. `ready` becomes true once the experiments are listed.
+pub async fn run(
+    outside: Outside,
+    identity: Identity,
+    ready: watch::Sender<bool>,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let Outside { reads, effects, fetch, clock, metrics } = outside;
+    let instance = identity.own_pod.as_ref().map(|pod| pod.name.clone());
+    let recorder = Recorder::new(effects.clone(), Reporter { controller: "breakwater".into(), instance });
+    let halt = match &identity.own_pod {
+        Some(pod) => Halt::new(effects.clone(), &pod.namespace, &identity.halt_configmap),
+        None => Halt::none(),
+    };
+    let hands = Hands::new(effects.clone(), recorder, clock.clone(), halt.clone());
+    let (bell, bells) = mpsc::unbounded();
+    let observer = Observer::new(reads.clone(), fetch, clock.clone(), metrics.clone(), identity.own_pod, halt, bell);
+    let watch = controller::watch(reads, identity.namespace.as_deref(), move || {
+        ready.send_replace(true);
+    });
+    let context = Arc::new(Context { client: effects, observer, hands, clock, metrics });
+    controller::run(context, watch, bells, shutdown).await;
+}
