@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::get};
-use breakwater_breaker::{Breaker, Settings};
+use breakwater_breaker::Breaker;
 use breakwater_client::{
     attempt::Attempts,
     caller::{Caller, Outcome, Plan},
@@ -24,7 +24,6 @@ use breakwater_client::{
 };
 use reqwest::Method;
 use tokio::net::TcpListener;
-use uuid::Uuid;
 
 const CALLS: usize = 2000;
 const EVERY: u64 = 10;
@@ -61,7 +60,7 @@ async fn measure(attempts: u32) -> (Vec<Duration>, usize) {
     let (clock, timeout) = (Clock::start(), Duration::from_secs(2));
     let backend = Backend::new(Method::GET, url.parse().expect("it is a URL"), timeout, timeout)
         .expect("there is an HTTP client");
-    let breaker = Arc::new(Breaker::new("backend", Uuid::nil(), Settings::default(), clock.now()));
+    let breaker = Arc::new(Breaker::builder("backend").clock(clock).build());
     let plan = Plan {
         interval: Duration::from_secs(3),
         deadline: Duration::from_secs(3),

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use breakwater_breaker::{Breaker, NotPermitted};
+use breakwater_breaker::{Breaker, NotPermitted, Transition};
 use tokio::time::timeout;
 use tracing::{Instrument, Span};
 
@@ -77,13 +77,13 @@ where
     async fn ask_breaker(&self, span: &Span) -> Result<Answer, NoAnswer> {
         let name = self.breaker.name();
         let started = self.clock.now();
-        let ticket = self.breaker.try_acquire(started).map_err(|refused| {
+        let permit = self.breaker.try_acquire().map_err(|refused| {
             trace::decided(span, "refused");
             log::skipped(name, &refused);
             NoAnswer::NotPermitted(refused)
         })?;
-        trace::decided(span, if ticket.is_trial() { "trial" } else { "permitted" });
-        if ticket.is_trial() {
+        trace::decided(span, if permit.is_trial() { "trial" } else { "permitted" });
+        if permit.is_trial() {
             log::trial(name);
         }
         let result = timeout(self.timeout, (self.call)()).await.unwrap_or(Err(Failure::Timeout));
@@ -93,16 +93,20 @@ where
         match result {
             Ok(answer) => {
                 log::answered(name, &answer);
-                log::transition(&self.breaker, ticket.success(now).as_ref());
+                self.log(permit.success().as_ref());
                 Ok(answer)
             }
             Err(failure) => {
-                if let Some(failed) = ticket.failure(&failure.to_string(), now) {
+                if let Some(failed) = permit.failure(&failure.to_string()) {
                     log::failed(name, &failure, failed.consecutive_failures);
-                    log::transition(&self.breaker, failed.transition.as_ref());
+                    self.log(failed.transition.as_ref());
                 }
                 Err(NoAnswer::Failed(failure))
             }
         }
+    }
+
+    fn log(&self, made: Option<&Transition>) {
+        made.iter().for_each(|transition| log::transition(self.breaker.epoch(), self.breaker.name(), transition));
     }
 }

@@ -30,3 +30,14 @@ impl Clock {
         self.origin.checked_add(mono).unwrap_or_else(|| self.origin + Duration::from_secs(86_400 * 365 * 30))
     }
 }
+
+/// The breaker takes the time from it, too.
+impl breakwater_breaker::Clock for Clock {
+    fn mono_nanos(&self) -> u64 {
+        self.now().mono_nanos
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}

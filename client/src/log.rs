@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breakwater_breaker::{Breaker, NotPermitted, State, Transition};
+use breakwater_breaker::{NotPermitted, State, Transition};
 use breakwater_service::log::{LogFormat, filter, lines};
 use serde::Serialize;
 use tracing::{info, warn};
@@ -53,13 +53,11 @@ struct TransitionLine<'a> {
     transition: &'a Transition,
 }
 
-/// A transition, if there is one.
-pub fn transition(breaker: &Breaker, transition: Option<&Transition>) {
-    let Some(transition) = transition else { return };
+/// A transition of a breaker.
+pub fn transition(epoch: Uuid, breaker: &str, transition: &Transition) {
     if transition.to == State::Open {
-        info!(breaker = breaker.name(), "Circuit Breaker OPEN");
+        info!(breaker, "Circuit Breaker OPEN");
     }
-    let (epoch, breaker) = (breaker.epoch(), breaker.name());
     let line = TransitionLine { level: "INFO", target: TRANSITION, epoch, breaker, transition };
     match serde_json::to_string(&line) {
         Ok(line) => info!(target: TRANSITION, "{line}"),

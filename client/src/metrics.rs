@@ -233,28 +233,27 @@ struct BreakerMetrics(Vec<Arc<Breaker>>);
 
 impl Collector for BreakerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let machines: Vec<_> = self.0.iter().map(|breaker| (breaker.name(), breaker.machine())).collect();
-
         let help = "1 for the state that the breaker is in, 0 for the others.";
         let mut states = encoder.encode_descriptor("breaker_state", help, None, MetricType::Gauge)?;
-        for (breaker, machine) in &machines {
+        for breaker in &self.0 {
+            let now = breaker.state();
             for state in State::ALL {
-                let value = ConstGauge::new(i64::from(state == machine.state()));
-                value.encode(states.encode_family(&[("breaker", *breaker), ("state", state.as_str())])?)?;
+                let value = ConstGauge::new(i64::from(state == now));
+                value.encode(states.encode_family(&[("breaker", breaker.name()), ("state", state.as_str())])?)?;
             }
         }
 
         let help = "Calls by outcome, as the breaker counts them.";
         let mut calls = encoder.encode_descriptor("breaker_calls", help, None, MetricType::Counter)?;
-        for (breaker, machine) in &machines {
-            let counts = machine.calls();
+        for breaker in &self.0 {
+            let counts = breaker.calls();
             for (outcome, count) in [
                 ("success", counts.success),
                 ("failure", counts.failure),
                 ("ignored", counts.ignored),
                 ("not_permitted", counts.not_permitted),
             ] {
-                let labels = [("breaker", *breaker), ("outcome", outcome)];
+                let labels = [("breaker", breaker.name()), ("outcome", outcome)];
                 ConstCounter::new(count).encode(calls.encode_family(&labels)?)?;
             }
         }

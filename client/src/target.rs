@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use breakwater_breaker::{Breaker, Now};
+use breakwater_breaker::Breaker;
 use tokio::{sync::watch, time::timeout_at};
 use uuid::Uuid;
 
@@ -29,17 +29,20 @@ pub struct Target {
 }
 
 impl Followed {
-    /// Makes the breaker of a target, `now`, and tells its start.
-    pub fn new(target: &settings::Target, epoch: Uuid, metrics: TargetMetrics, now: Now) -> Self {
+    /// Makes the breaker of a target, and tells its start.
+    pub fn new(target: &settings::Target, epoch: Uuid, metrics: TargetMetrics, clock: Clock) -> Self {
         let (sender, newest) = watch::channel(0);
-        let breaker =
-            Breaker::new(&target.name, epoch, target.settings.breaker(), now).with_listener(move |transition| {
-                metrics.transition(transition);
-                sender.send_modify(|newest| *newest = (*newest).max(transition.seq));
-            });
-        let start = breaker.report(None, now).map(|report| report.transitions.items).unwrap_or_default();
-        start.iter().for_each(|transition| log::transition(&breaker, Some(transition)));
-        Self { breaker: Arc::new(breaker), newest }
+        let name = target.name.clone();
+        let breaker = Breaker::builder(&name).settings(target.settings.breaker()).epoch(epoch).clock(clock);
+        let breaker = breaker.listener(move |transition| {
+            // What the result of an attempt makes is logged after that result.
+            if !transition.cause.is_of_result() {
+                log::transition(epoch, &name, transition);
+            }
+            metrics.transition(transition);
+            sender.send_modify(|newest| *newest = (*newest).max(transition.seq));
+        });
+        Self { breaker: Arc::new(breaker.build()), newest }
     }
 }
 
@@ -51,7 +54,7 @@ impl Target {
     pub fn new(settings: settings::Target, epoch: Uuid, clock: Clock, metrics: TargetMetrics) -> io::Result<Self> {
         let settings::TargetSettings { method, attempt_timeout, keep_alive, .. } = &settings.settings;
         let backend = Backend::new(method.clone(), settings.url.clone(), *attempt_timeout, *keep_alive);
-        let followed = Followed::new(&settings, epoch, metrics.clone(), clock.now());
+        let followed = Followed::new(&settings, epoch, metrics.clone(), clock);
         Ok(Self { followed, backend: backend.map_err(io::Error::other)?, settings, clock, metrics })
     }
 
@@ -77,14 +80,14 @@ impl Target {
     }
 }
 
-/// Makes the breaker half-open when its open time is over, without any call.
+/// Makes the breaker half-open when its open time is over, without any call. Its listener tells of it.
 async fn half_open_in_time(breaker: &Breaker, clock: Clock, mut newest: watch::Receiver<u64>) {
     loop {
         newest.mark_unchanged();
-        if let Some(due) = breaker.half_open_at() {
+        if let Some(due) = breaker.tick_at() {
             // Woken early by another transition, it looks again.
             let _ = timeout_at(clock.instant(due), newest.changed()).await;
-            log::transition(breaker, breaker.tick(clock.now()).as_ref());
+            breaker.tick();
         } else if newest.changed().await.is_err() {
             return;
         }
@@ -95,7 +98,7 @@ async fn half_open_in_time(breaker: &Breaker, clock: Clock, mut newest: watch::R
 mod tests {
     use std::time::Duration;
 
-    use breakwater_breaker::{Settings, State};
+    use breakwater_breaker::State;
 
     use super::*;
 
@@ -103,15 +106,17 @@ mod tests {
     async fn open_turns_half_open_at_its_time_with_no_call() {
         let clock = Clock::start();
         let (sender, newest) = watch::channel(0);
-        let breaker = Breaker::new("backend", Uuid::nil(), Settings::default(), clock.now())
-            .with_listener(move |transition| sender.send_modify(|newest| *newest = transition.seq));
+        let breaker = Breaker::builder("backend")
+            .clock(clock)
+            .listener(move |transition| sender.send_modify(|newest| *newest = transition.seq))
+            .build();
         let mut told = newest.clone();
         let outage = async {
             // The timer waits already when the breaker opens, and again when it re-opens.
             for opened in [2, 4] {
                 let opened_at = clock.now();
                 while breaker.state() != State::Open {
-                    breaker.try_acquire(opened_at).unwrap().failure("timeout", opened_at);
+                    breaker.try_acquire().unwrap().failure("timeout");
                 }
                 told.wait_for(|seq| *seq == opened + 1).await.unwrap();
                 assert_eq!(breaker.state(), State::HalfOpen);
@@ -124,7 +129,7 @@ mod tests {
             () = half_open_in_time(&breaker, clock, newest) => panic!("the timer runs as long as the breaker"),
             ended = tokio::time::timeout(Duration::from_secs(60), outage) => ended.expect("half-open in time"),
         }
-        let calls = breaker.machine().calls();
+        let calls = breaker.calls();
         assert_eq!((calls.permitted, calls.not_permitted), (4, 0), "no call but those that failed");
     }
 }

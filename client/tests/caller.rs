@@ -10,7 +10,7 @@ use std::{
 };
 
 use breakwater_breaker::{
-    Breaker, Settings,
+    Breaker, Policy, Settings,
     State::{Closed, HalfOpen, Open},
 };
 use breakwater_client::{
@@ -24,7 +24,6 @@ use breakwater_client::{
 };
 use reqwest::StatusCode;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 /// What the calls do, one after the other: how long they take in milliseconds, and what they bring.
 type Script = Vec<(u64, Result<Answer, Failure>)>;
@@ -56,7 +55,7 @@ fn caller(attempts: u32, script: Script) -> Caller<impl Fn() -> Call, fn() -> f6
         })
     };
     let clock = Clock::start();
-    let breaker = Arc::new(Breaker::new("backend", Uuid::nil(), Settings::default(), clock.now()));
+    let breaker = Arc::new(Breaker::builder("backend").clock(clock).build());
     let [retry_base, retry_cap] = [100, 500].map(Duration::from_millis);
     let three_seconds = Duration::from_secs(3);
     Caller {
@@ -123,7 +122,7 @@ async fn a_tick_retries_what_fits_into_its_deadline() {
         // tokio's timers are right to the millisecond, rounded up.
         let expected = Duration::from_millis(millis);
         assert!((expected..=expected + Duration::from_millis(2)).contains(&took), "{name}: {took:?}");
-        let calls = caller.attempts.breaker.machine().calls();
+        let calls = caller.attempts.breaker.calls();
         assert_eq!((calls.success, calls.failure), counts, "{name}");
         assert_eq!((calls.permitted, calls.ignored, calls.not_permitted), (counts.0 + counts.1, 0, 0), "{name}");
     }
@@ -138,7 +137,7 @@ async fn one_tick_cannot_open_the_breaker_and_the_failure_that_does_is_not_retri
     caller.tick().await;
     assert_eq!(caller.attempts.breaker.state(), Open);
     assert_eq!(caller.tick().await, Outcome::NotPermitted(None));
-    let calls = caller.attempts.breaker.machine().calls();
+    let calls = caller.attempts.breaker.calls();
     assert_eq!((calls.failure, calls.not_permitted), (3, 1), "a retry that would be refused is not tried");
 }
 
@@ -150,13 +149,13 @@ async fn an_attempt_cut_by_the_deadline_counts_as_neither_and_gives_its_permit_b
     }
     pass(10_000).await;
     let breaker = Arc::clone(&caller.attempts.breaker);
-    breaker.tick(caller.attempts.clock.now());
+    breaker.tick();
     assert_eq!(breaker.state(), HalfOpen);
 
     caller.plan.deadline = Duration::from_secs(1);
     assert_eq!(caller.tick().await, Outcome::DeadlineExceeded);
-    assert_eq!((breaker.state(), breaker.machine().calls().ignored), (HalfOpen, 1));
-    assert_eq!(breaker.machine().consecutive_failures(), 3);
+    assert_eq!((breaker.state(), breaker.calls().ignored), (HalfOpen, 1));
+    assert_eq!(breaker.consecutive_failures(), 3);
 
     caller.plan.deadline = Duration::from_secs(3);
     assert_eq!(caller.tick().await, Outcome::Answered(good().unwrap()), "the next tick is the trial");
@@ -167,7 +166,7 @@ async fn an_attempt_cut_by_the_deadline_counts_as_neither_and_gives_its_permit_b
 async fn a_cancelled_call_counts_as_neither() {
     let caller = caller(1, vec![(NEVER, good())]);
     assert!(timeout(Duration::from_millis(500), caller.run()).await.is_err());
-    let calls = caller.attempts.breaker.machine().calls();
+    let calls = caller.attempts.breaker.calls();
     assert_eq!((calls.permitted, calls.ignored, calls.success, calls.failure), (1, 1, 0, 0));
 }
 
@@ -179,7 +178,7 @@ async fn ticks_that_were_missed_are_skipped() {
     caller.plan.deadline = Duration::from_secs(60);
     let breaker = Arc::clone(&caller.attempts.breaker);
     assert!(timeout(Duration::from_millis(8_900), caller.run()).await.is_err());
-    assert_eq!(breaker.machine().calls().permitted, 2, "the tick of 3 s comes late, at 7 s; that of 6 s is skipped");
+    assert_eq!(breaker.calls().permitted, 2, "the tick of 3 s comes late, at 7 s; that of 6 s is skipped");
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,13 +228,12 @@ async fn retries_are_a_share_of_calls_beside_the_reserve() {
         let mut caller = caller(2, vec![(0, refused()); 80]);
         caller.budget = retry::budget(share, reserve);
         caller.plan.retry_base = Duration::ZERO;
-        let never = Settings { failure_threshold: NonZeroU64::MAX, ..Settings::default() };
-        let now = caller.attempts.clock.now();
-        caller.attempts.breaker = Arc::new(Breaker::new("backend", Uuid::nil(), never, now));
+        let never = Settings::default().with_policy(Policy::ConsecutiveFailures(NonZeroU64::MAX));
+        caller.attempts.breaker = Arc::new(Breaker::new("backend", never));
         for _ in 0..40 {
             caller.tick().await;
         }
-        let attempts = caller.attempts.breaker.machine().calls().failure;
+        let attempts = caller.attempts.breaker.calls().failure;
         assert_eq!(attempts - 40, expected, "{share} of the calls, and {reserve} a second");
     }
 }

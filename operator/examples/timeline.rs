@@ -14,7 +14,7 @@ mod sim;
 
 use std::{num::NonZero, path::PathBuf, process::ExitCode};
 
-use breakwater_breaker::Settings;
+use breakwater_breaker::{OpenTime, Policy, Settings};
 use breakwater_crds::{ChaosExperimentStatus, Duration, Phase};
 use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
@@ -97,11 +97,9 @@ fn world(manifest: &str, arguments: &Arguments) -> Result<Sim, String> {
     let experiment = serde_saphyr::from_str(manifest).map_err(|error| error.to_string())?;
     let mut sim = Sim::of(experiment, arguments.now, arguments.pods);
     sim.start_up = arguments.start_up.as_std();
-    let settings = Settings {
-        failure_threshold: arguments.failure_threshold,
-        open_for: arguments.open_for.as_std(),
-        ..Settings::default()
-    };
+    let settings = Settings::default()
+        .with_policy(Policy::ConsecutiveFailures(arguments.failure_threshold))
+        .with_open_time(OpenTime::fixed(arguments.open_for.as_std()));
     for client in sim.experiment.spec.observe.clients.clone() {
         for number in 0..arguments.clients {
             let pod = format!("{}-{number}", client.name);

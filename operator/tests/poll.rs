@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use breakwater_breaker::{
-    Breaker, Cursor, Now, Settings, State,
+    Breaker, Cursor, ManualClock, Now, State,
     wire::{Instance, StatusReport},
 };
 use breakwater_operator::{
@@ -34,9 +34,11 @@ struct Asked {
 /// The status of a breaker that opened, after the cursor that is asked for.
 async fn good(Query(asked): Query<Asked>) -> Response {
     let at = |seconds| Now::new(Timestamp::UNIX_EPOCH, Duration::from_secs(seconds));
-    let breaker = Breaker::new("backend", Uuid::from_u128(1), Settings::default(), at(0));
+    let clock = ManualClock::new(at(0));
+    let breaker = Breaker::builder("backend").epoch(Uuid::from_u128(1)).clock(clock.clone()).build();
     for second in 1..=3 {
-        breaker.try_acquire(at(second)).unwrap().failure("timeout", at(second));
+        clock.set(at(second));
+        breaker.try_acquire().unwrap().failure("timeout");
     }
     let instance = Instance { epoch: breaker.epoch(), pod_uid: None, started_at: Timestamp::UNIX_EPOCH };
     // As a client with several breakers does: the cursor is that of the one that is asked for.

@@ -1,30 +1,37 @@
-//! The thread-safe handle: one mutex around the machine and its record, tickets for the calls in flight.
+//! The thread-safe handle: one mutex around the machine and its record, and before it a gate that needs no lock.
 
-use std::{
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    machine::{Change, Generation, Input, Machine, Settings, Step, Verdict, give_back, step},
+    clock::Clock,
+    gate::{Gate, Word},
+    machine::{Input, Machine, Moment, Step, Verdict},
+    permit::{Failed, NotPermitted, OwnedPermit, Pass, Permit},
     record::{CursorAhead, Record},
-    wire::{BreakerReport, Cursor, Now, State, Transition},
+    settings::Settings,
+    sync::{Mutex, MutexGuard, PoisonError},
+    tally::{Counted, Tally},
+    wire::{BreakerReport, CallCounts, Cursor, Now, State, Transition},
 };
 
-type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
+pub(crate) type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
 
 /// A circuit breaker that threads share by reference or in an `Arc`.
 ///
 /// See the [crate's page](crate) for an example of a whole outage.
 pub struct Breaker {
+    gate: Gate,
+    tally: Tally,
+    /// Whether calls are measured.
+    timed: bool,
+    clock: Box<dyn Clock>,
+    shared: Mutex<Shared>,
     name: String,
     epoch: Uuid,
     settings: Settings,
-    shared: Mutex<Shared>,
     listeners: Vec<Listener>,
 }
 
@@ -34,39 +41,213 @@ struct Shared {
     record: Record,
 }
 
+/// What a critical section did.
+struct Done {
+    verdict: Verdict,
+    word: Word,
+    consecutive_failures: u64,
+    half_open_at: Option<Duration>,
+    transition: Option<Transition>,
+}
+
 impl Breaker {
-    /// A closed breaker; `epoch` is the process's, drawn anew at each start, and goes into its cursors.
-    pub fn new(name: impl Into<String>, epoch: Uuid, settings: Settings, now: Now) -> Self {
-        let shared = Shared { machine: Machine::default(), record: Record::new(epoch, settings.capacity, now) };
-        Self { name: name.into(), epoch, settings, shared: Mutex::new(shared), listeners: Vec::new() }
+    pub(crate) fn start(
+        name: String,
+        settings: Settings,
+        epoch: Uuid,
+        clock: Box<dyn Clock>,
+        listeners: Vec<Listener>,
+    ) -> Self {
+        let machine = Machine::new(settings, seed(epoch, &name));
+        let record = Record::new(epoch, settings.capacity, clock.now());
+        record.kept().for_each(|start| listeners.iter().for_each(|listener| listener(start)));
+        Self {
+            gate: Gate::new(&machine),
+            tally: Tally::new(),
+            timed: settings.slow_calls().is_some(),
+            clock,
+            shared: Mutex::new(Shared { machine, record }),
+            name,
+            epoch,
+            settings,
+            listeners,
+        }
     }
 
-    /// Tells `listener` the transitions so far (the start), and from now on each new one.
+    /// Asks to make a call. Tell the permit how it went, or drop it to have the call counted as neither.
     ///
-    /// It is told after the lock is released, so it may use the breaker; two threads that change the state
-    /// shortly one after the other may tell it in the wrong order, which the sequence numbers show.
-    /// If it panics, so does the call that made the transition.
+    /// # Errors
+    /// [`NotPermitted`] while open, while forced open, and while half-open with its trials in flight.
     ///
     /// ```
-    /// use std::{sync::mpsc, time::Duration};
-    /// use breakwater_breaker::{Breaker, Now, Settings, State};
-    /// use jiff::Timestamp;
+    /// use breakwater_breaker::{Breaker, Settings};
     ///
-    /// let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
-    /// let (sender, told) = mpsc::channel();
-    /// let breaker = Breaker::new("backend", uuid::Uuid::nil(), Settings::default(), now)
-    ///     .with_listener(move |transition| sender.send((transition.seq, transition.to)).unwrap());
-    /// for _ in 0..3 {
-    ///     breaker.try_acquire(now).unwrap().failure("connect", now);
-    /// }
-    /// assert_eq!(told.try_iter().collect::<Vec<_>>(), [(1, State::Closed), (2, State::Open)]);
+    /// let breaker = Breaker::new("backend", Settings::default());
+    /// match breaker.try_acquire() {
+    ///     Ok(permit) => permit.success(),
+    ///     Err(refused) => panic!("{refused}"),
+    /// };
+    /// assert_eq!(breaker.calls().success, 1);
     /// ```
-    pub fn with_listener(mut self, listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
-        self.lock().record.kept().for_each(&listener);
-        self.listeners.push(Box::new(listener));
-        self
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Permit<&Self>, NotPermitted> {
+        self.admit().map(|pass| Permit::new(self, pass))
     }
 
+    /// Asks as [`try_acquire`](Self::try_acquire) does, for a permit that holds the breaker.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use breakwater_breaker::{Breaker, Settings};
+    ///
+    /// let breaker = Arc::new(Breaker::new("backend", Settings::default()));
+    /// let permit = breaker.try_acquire_owned().unwrap();
+    /// std::thread::spawn(move || permit.success()).join().unwrap();
+    /// assert_eq!(breaker.calls().success, 1);
+    /// ```
+    pub fn try_acquire_owned(self: &Arc<Self>) -> Result<OwnedPermit, NotPermitted> {
+        self.admit().map(|pass| Permit::new(Arc::clone(self), pass))
+    }
+
+    /// Time went on: makes an open breaker half-open if that is due (or a half-open one open again, if its trials take
+    /// too long), and gives the transition. A program with a timer calls it at [`tick_at`](Self::tick_at), so that it
+    /// happens then and not at the next call.
+    pub fn tick(&self) -> Option<Transition> {
+        self.step(Input::Tick, &self.moment()).transition
+    }
+
+    /// Puts the breaker into a state, whatever its calls do, and gives the transition; `None` if it is in it already.
+    /// Out of ForcedOpen and Disabled only this leads; the other states go on from there as usual.
+    ///
+    /// ```
+    /// use breakwater_breaker::{Breaker, Cause, Settings, State};
+    ///
+    /// let breaker = Breaker::new("backend", Settings::default());
+    /// let forced = breaker.force(State::ForcedOpen, "maintenance until noon").unwrap();
+    /// assert_eq!(forced.cause, Cause::Forced { reason: "maintenance until noon".into() });
+    /// assert_eq!(breaker.try_acquire().unwrap_err().to_string(), "the breaker is forced open");
+    /// breaker.force(State::Closed, "maintenance is over");
+    /// assert!(breaker.try_acquire().is_ok());
+    /// ```
+    pub fn force(&self, state: State, reason: &str) -> Option<Transition> {
+        self.step(Input::Force(state, reason), &self.moment()).transition
+    }
+
+    #[inline]
+    fn admit(&self) -> Result<Pass, NotPermitted> {
+        let word = self.gate.word();
+        if word.admits() {
+            self.tally.count(Counted::Permitted);
+            Ok(Pass { word, started: if self.timed { self.clock.mono_nanos() } else { 0 } })
+        } else {
+            self.admit_unless_open(word)
+        }
+    }
+
+    fn admit_unless_open(&self, word: Word) -> Result<Pass, NotPermitted> {
+        let moment = self.moment();
+        let open = |wait| Err(NotPermitted { state: word.state(), trial_in: wait });
+        let refused = match word.state() {
+            State::ForcedOpen => open(None),
+            State::Open => match self.gate.open_until(word).and_then(|until| until.checked_sub(moment.mono_nanos())) {
+                None | Some(0) => self.admit_by_lock(&moment),
+                Some(wait) => open(Some(Duration::from_nanos(wait))),
+            },
+            _ => self.admit_by_lock(&moment),
+        };
+        self.tally.count(if refused.is_ok() { Counted::Permitted } else { Counted::NotPermitted });
+        refused
+    }
+
+    fn admit_by_lock(&self, moment: &Moment<'_>) -> Result<Pass, NotPermitted> {
+        let Done { verdict, word, half_open_at, .. } = self.step(Input::Acquire, moment);
+        match verdict {
+            Verdict::Permitted(_) => Ok(Pass { word, started: if self.timed { moment.mono_nanos() } else { 0 } }),
+            _ => {
+                let now = || Duration::from_nanos(moment.mono_nanos());
+                Err(NotPermitted { state: word.state(), trial_in: half_open_at.map(|due| due.saturating_sub(now())) })
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn succeeded(&self, pass: Pass) -> Option<Transition> {
+        // Nothing has happened since the call went through the gate, and a success is nothing new.
+        if pass.word.is_settled() && !self.timed && self.gate.word() == pass.word {
+            self.tally.count(Counted::Success);
+            return None;
+        }
+        let moment = self.moment();
+        let took = self.took(pass, &moment);
+        let done = self.step(Input::Success(pass.word.generation(), took), &moment);
+        self.count_result(Counted::Success, &done, took);
+        done.transition
+    }
+
+    pub(crate) fn failed(&self, pass: Pass, error: &str) -> Option<Failed> {
+        let moment = self.moment();
+        let took = self.took(pass, &moment);
+        let done = self.step(Input::Failure(pass.word.generation(), took, error), &moment);
+        self.count_result(Counted::Failure, &done, took);
+        (done.verdict == Verdict::Counted)
+            .then_some(Failed { consecutive_failures: done.consecutive_failures, transition: done.transition })
+    }
+
+    pub(crate) fn given_back(&self, pass: Pass) {
+        if !pass.word.admits() {
+            self.step(Input::GiveBack(pass.word.generation()), &self.moment());
+        }
+        self.tally.count(Counted::Ignored);
+    }
+
+    fn took(&self, pass: Pass, moment: &Moment<'_>) -> u64 {
+        if self.timed { moment.mono_nanos().saturating_sub(pass.started) } else { 0 }
+    }
+
+    fn count_result(&self, result: Counted, done: &Done, took: u64) {
+        if done.verdict != Verdict::Counted {
+            return self.tally.count(Counted::Ignored);
+        }
+        self.tally.count(result);
+        if self.settings.slow_calls().is_some_and(|slow| crate::window::is_slow(took, slow.longer_than)) {
+            self.tally.count(Counted::Slow);
+        }
+    }
+
+    /// One critical section: the machine steps, and what it changed is recorded and shown. Then the listeners are told.
+    fn step(&self, input: Input<'_>, moment: &Moment<'_>) -> Done {
+        let mut shared = self.lock();
+        let Step { verdict, change } = shared.machine.step(input, moment);
+        let transition = change.map(|change| shared.record.push(change.to, change.cause, moment.now()));
+        let word = self.gate.show(&shared.machine);
+        let consecutive_failures = shared.machine.consecutive_failures();
+        let half_open_at = shared.machine.half_open_at();
+        drop(shared);
+        if let Some(transition) = &transition {
+            self.listeners.iter().for_each(|listener| listener(transition));
+        }
+        Done { verdict, word, consecutive_failures, half_open_at, transition }
+    }
+
+    pub(crate) fn mono_nanos(&self) -> u64 {
+        self.clock.mono_nanos()
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        Moment::of(&*self.clock)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Each step reads the clock, which alone may panic, before it changes what the gate shows.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What it is asked.
+impl Breaker {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -82,87 +263,52 @@ impl Breaker {
         &self.settings
     }
 
-    /// A copy of its machine: state and counts of one moment, without the record.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use breakwater_breaker::{Breaker, Now, Settings, State};
-    /// # let now = Now::new(jiff::Timestamp::UNIX_EPOCH, Duration::ZERO);
-    /// # let breaker = Breaker::new("backend", uuid::Uuid::nil(), Settings::default(), now);
-    /// breaker.try_acquire(now).unwrap().success(now);
-    /// let machine = breaker.machine();
-    /// assert_eq!((machine.state(), machine.calls().success), (State::Closed, 1));
-    /// ```
-    pub fn machine(&self) -> Machine {
-        self.lock().machine
-    }
-
-    /// Its state.
+    /// Its state. It takes no lock.
     pub fn state(&self) -> State {
-        self.machine().state()
+        self.gate.word().state()
     }
 
-    /// When an open breaker goes half-open, since the start of the process: [`tick`](Self::tick) it then.
+    /// Its calls so far. It takes no lock; calls that go on meanwhile are in it or not.
+    pub fn calls(&self) -> CallCounts {
+        self.tally.sums()
+    }
+
+    /// Failures in a row since the last success.
+    pub fn consecutive_failures(&self) -> u64 {
+        self.lock().machine.consecutive_failures()
+    }
+
+    /// When an open breaker goes half-open, by its monotonic clock.
     pub fn half_open_at(&self) -> Option<Duration> {
-        self.machine().half_open_at()
+        self.lock().machine.half_open_at()
     }
 
-    /// Asks to make a call. Tell the ticket how it went, or drop it to have the call counted as neither.
-    ///
-    /// # Errors
-    /// [`NotPermitted`] while open (until a [`tick`](Self::tick), even past the open time), and while half-open
-    /// with the trial in flight.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use breakwater_breaker::{Breaker, Now, Settings};
-    /// # let now = Now::new(jiff::Timestamp::UNIX_EPOCH, Duration::ZERO);
-    /// # let breaker = Breaker::new("backend", uuid::Uuid::nil(), Settings::default(), now);
-    /// match breaker.try_acquire(now) {
-    ///     Ok(ticket) => ticket.success(now),
-    ///     Err(refused) => panic!("{refused}"),
-    /// };
-    /// ```
-    pub fn try_acquire(&self, now: Now) -> Result<Ticket<'_>, NotPermitted> {
-        let mut shared = self.lock();
-        let Step { machine, verdict, .. } = step(&self.settings, shared.machine, Input::Acquire, now);
-        shared.machine = machine;
-        match verdict {
-            Verdict::Permitted(generation) => {
-                Ok(Ticket { breaker: self, generation: Some(generation), trial: machine.state() == State::HalfOpen })
-            }
-            _ => Err(NotPermitted {
-                state: machine.state(),
-                trial_in: machine.half_open_at().map(|until| until.saturating_sub(now.mono())),
-            }),
-        }
+    /// When time alone changes its state, by its monotonic clock: [`tick`](Self::tick) it then.
+    pub fn tick_at(&self) -> Option<Duration> {
+        self.lock().machine.tick_at()
     }
 
-    /// Time went on: makes an open breaker half-open if that is due, and gives the transition.
-    pub fn tick(&self, now: Now) -> Option<Transition> {
-        self.apply(Input::Tick, now).1
-    }
-
-    /// The breaker as it is, with the transitions after `since` (all that are kept, if absent).
+    /// The breaker as it is, with the transitions after `since` (all that are kept, if absent). `now` is the moment
+    /// that the report says it is of.
     ///
     /// # Errors
     /// [`CursorAhead`] if `since` is of this process, but newer than its newest transition.
     ///
     /// ```
-    /// # use std::time::Duration;
-    /// # use breakwater_breaker::{Breaker, Now, Settings};
-    /// # let now = Now::new(jiff::Timestamp::UNIX_EPOCH, Duration::ZERO);
-    /// # let breaker = Breaker::new("backend", uuid::Uuid::nil(), Settings::default(), now);
-    /// let first = breaker.report(None, now).unwrap().transitions;
+    /// use breakwater_breaker::{Breaker, Clock, ManualClock};
+    ///
+    /// let clock = ManualClock::default();
+    /// let breaker = Breaker::builder("backend").clock(clock.clone()).build();
+    /// let first = breaker.report(None, clock.now()).unwrap().transitions;
     /// assert_eq!(first.items.len(), 1);
-    /// let second = breaker.report(Some(first.next), now).unwrap().transitions;
+    /// let second = breaker.report(Some(first.next), clock.now()).unwrap().transitions;
     /// assert_eq!(second.items.len(), 0);
     /// ```
     pub fn report(&self, since: Option<Cursor>, now: Now) -> Result<BreakerReport, CursorAhead> {
-        let shared = self.lock();
+        let mut shared = self.lock();
         let transitions = shared.record.after(since)?;
-        let machine = shared.machine;
-        drop(shared);
+        let window = shared.machine.window(&Moment::of(&now));
+        let machine = &shared.machine;
         Ok(BreakerReport {
             name: self.name.clone(),
             state: machine.state(),
@@ -170,27 +316,10 @@ impl Breaker {
             half_open_at: machine.half_open_at().map(|until| wall_at(until, now)),
             first_failure_at: machine.first_failure().map(|first| first.wall),
             first_failure_mono_nanos: machine.first_failure().map(|first| first.mono_nanos),
-            calls: machine.calls(),
+            calls: self.calls(),
+            window,
             transitions,
         })
-    }
-
-    /// One critical section: the machine steps, and what it changed is recorded. Then the listeners are told.
-    fn apply(&self, input: Input<'_>, now: Now) -> (Step, Option<Transition>) {
-        let mut shared = self.lock();
-        let mut step = step(&self.settings, shared.machine, input, now);
-        shared.machine = step.machine;
-        let transition = step.change.take().map(|Change { to, cause, .. }| shared.record.push(to, cause, now));
-        drop(shared);
-        if let Some(transition) = &transition {
-            self.listeners.iter().for_each(|listener| listener(transition));
-        }
-        (step, transition)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        // A panic in a critical section leaves the machine before its step or after it, never between.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,6 +329,12 @@ impl fmt::Debug for Breaker {
     }
 }
 
+/// What jitter is drawn from: different for each process, and for each breaker in it.
+fn seed(epoch: Uuid, name: &str) -> u64 {
+    let (high, low) = epoch.as_u64_pair();
+    name.bytes().fold(high ^ low, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// What the wall clock will say when the monotonic one says `mono`, if nobody sets it.
 fn wall_at(mono: Duration, now: Now) -> Timestamp {
     let ahead = SignedDuration::try_from(mono).unwrap_or(SignedDuration::MAX)
@@ -207,94 +342,13 @@ fn wall_at(mono: Duration, now: Now) -> Timestamp {
     now.wall.checked_add(ahead).unwrap_or(Timestamp::MAX)
 }
 
-/// The permit of one call. Dropped without a result (a call cancelled, or cut by its deadline) it gives the permit
-/// back, and the call counts as neither success nor failure.
-///
-/// ```
-/// # use std::time::Duration;
-/// # use breakwater_breaker::{Breaker, Now, Settings};
-/// # let now = Now::new(jiff::Timestamp::UNIX_EPOCH, Duration::ZERO);
-/// # let breaker = Breaker::new("backend", uuid::Uuid::nil(), Settings::default(), now);
-/// drop(breaker.try_acquire(now).unwrap());
-/// assert_eq!(breaker.report(None, now).unwrap().calls.ignored, 1);
-/// ```
-#[must_use = "a ticket that is dropped counts as a call without a result"]
-#[derive(Debug)]
-pub struct Ticket<'a> {
-    breaker: &'a Breaker,
-    generation: Option<Generation>,
-    trial: bool,
-}
-
-impl Ticket<'_> {
-    /// This call is the trial of a half-open breaker.
-    pub fn is_trial(&self) -> bool {
-        self.trial
-    }
-
-    /// The call succeeded. Gives the transition that this made.
-    pub fn success(mut self, now: Now) -> Option<Transition> {
-        let generation = self.generation.take()?;
-        self.breaker.apply(Input::Success(generation), now).1
-    }
-
-    /// The call failed; `error` says in a word or two how, and is kept up to 120 characters.
-    ///
-    /// Gives `None` if the failure did not count, as the call was let through before the last transition.
-    pub fn failure(mut self, error: &str, now: Now) -> Option<Failed> {
-        let generation = self.generation.take()?;
-        let (step, transition) = self.breaker.apply(Input::Failure(generation, error), now);
-        (step.verdict == Verdict::Counted)
-            .then(|| Failed { consecutive_failures: step.machine.consecutive_failures(), transition })
-    }
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        if let Some(generation) = self.generation.take() {
-            let mut shared = self.breaker.lock();
-            shared.machine = give_back(shared.machine, generation);
-        }
-    }
-}
-
-/// What a failure that counted did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed {
-    /// Failures in a row, this one included.
-    pub consecutive_failures: u64,
-    /// The transition that it made.
-    pub transition: Option<Transition>,
-}
-
-/// The breaker refused the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotPermitted {
-    /// The state that it refused it in: open, or half-open with the trial in flight.
-    pub state: State,
-    /// How long until an open breaker lets a trial call through.
-    pub trial_in: Option<Duration>,
-}
-
-impl fmt::Display for NotPermitted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.trial_in {
-            Some(wait) => write!(f, "the breaker is open; a trial call is due in {wait:.1?}"),
-            None => f.write_str("the breaker is half-open, and its trial call is in flight"),
-        }
-    }
-}
-
-impl std::error::Error for NotPermitted {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_panic_under_the_lock_does_not_take_the_breaker_down() {
-        let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
-        let breaker = Breaker::new("backend", Uuid::nil(), Settings::default(), now);
+        let breaker = Breaker::new("backend", Settings::default());
         std::thread::scope(|scope| {
             let panicked = scope.spawn(|| {
                 let _guard = breaker.lock();
@@ -303,8 +357,8 @@ mod tests {
             assert!(panicked.join().is_err());
         });
         assert!(breaker.shared.is_poisoned());
-        breaker.try_acquire(now).unwrap().success(now);
-        assert_eq!(breaker.report(None, now).unwrap().calls.success, 1);
+        breaker.try_acquire().unwrap().failure("timeout");
+        assert_eq!((breaker.calls().failure, breaker.consecutive_failures()), (1, 1));
     }
 
     #[test]

@@ -1,101 +1,93 @@
-//! The breaker's decisions: [`step`] takes a machine, an input and a moment, and gives the machine after it.
+//! The breaker's decisions: [`Machine::step`] takes an input and a moment, and says what becomes of the call.
 //!
 //! ```text
-//!            failures in a row = threshold
-//!   Closed ───────────────────────────────▶ Open ◀──────────┐
-//!     ▲                                      │              │
-//!     │                     open time elapsed│              │ trial failed
-//!     │                                      ▼              │
-//!     └──────────────────────────────── HalfOpen ───────────┘
-//!               trial succeeded
+//!              policy: enough failed or slow
+//!   Closed ───────────────────────────────────▶ Open ◀──────────┐
+//!     ▲                                          │              │ too many trials failed or slow,
+//!     │                         open time elapsed│              │ or one did not end in time
+//!     │                                          ▼              │
+//!     └──────────────────────────────────── HalfOpen ───────────┘
+//!             enough trials succeeded
+//!
+//!   ForcedOpen, Disabled: into each state, and out of these two only, by `Input::Force`
 //! ```
+//!
+//! It reads no clock, draws nothing at random, and takes no memory while closed: the same inputs at the same moments
+//! give the same answers.
 
-use std::{
-    num::{NonZeroU64, NonZeroUsize},
-    time::Duration,
+use std::time::Duration;
+
+pub use crate::clock::Moment;
+use crate::{
+    clock::nanos,
+    settings::{Policy, Settings},
+    trials::{Fate, Trials},
+    window::{Call, History, is_slow},
+    wire::{Cause, Now, State, WindowCounts},
 };
 
-use crate::wire::{CallCounts, Cause, Now, State, Unit};
-
-/// Longest error that a record keeps, in characters, so that records stay small.
-const MAX_ERROR: usize = 120;
-
-/// How a breaker behaves.
-///
-/// ```
-/// use breakwater_breaker::Settings;
-///
-/// let settings = Settings::default();
-/// assert_eq!(settings.failure_threshold.get(), 3);
-/// assert_eq!(settings.open_for.as_secs(), 10);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// This many failures in a row open it. 3 by default.
-    pub failure_threshold: NonZeroU64,
-    /// How long it stays open before a trial call. 10 s by default.
-    pub open_for: Duration,
-    /// What is counted, as each record says it. It changes nothing else. Attempts by default.
-    pub unit: Unit,
-    /// How many transitions are kept; older ones are dropped and counted. 1024 by default.
-    pub capacity: NonZeroUsize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            failure_threshold: NonZeroU64::new(3).expect("3 is not 0"),
-            open_for: Duration::from_secs(10),
-            unit: Unit::Attempt,
-            capacity: NonZeroUsize::new(1024).expect("1024 is not 0"),
-        }
-    }
-}
+/// Longest error or reason that a record keeps, in characters, so that records stay small.
+const MAX_TEXT: usize = 120;
 
 /// All that a breaker knows but its record of transitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// ```
+/// use std::time::Duration;
+/// use breakwater_breaker::{Now, Settings, State, machine::{Input, Machine, Moment, Verdict}};
+/// use jiff::Timestamp;
+///
+/// let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
+/// let mut machine = Machine::new(Settings::default(), 0);
+/// let asked = machine.step(Input::Acquire, &Moment::of(&now));
+/// assert_eq!(asked.verdict, Verdict::Permitted(machine.generation()));
+/// assert_eq!(machine.state(), State::Closed);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
+    settings: Settings,
+    seed: u64,
     phase: Phase,
     generation: Generation,
     consecutive_failures: u64,
     first_failure: Option<Now>,
-    calls: CallCounts,
+    history: Option<History>,
+    /// Openings in a row that trials brought about.
+    reopened: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    #[default]
     Closed,
-    Open {
-        until: Duration,
-    },
-    HalfOpen {
-        trial_in_flight: bool,
-    },
+    Open { until: u64 },
+    HalfOpen(Trials),
+    ForcedOpen,
+    Disabled,
 }
 
 /// Which stretch between two transitions a call was let through in; results of another one count as nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Generation(u64);
+pub struct Generation(pub(crate) u64);
 
 /// What happens to a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
     /// Somebody asks to call.
     Acquire,
-    /// A call that was let through succeeded.
-    Success(Generation),
-    /// A call that was let through failed, and what it said.
-    Failure(Generation, &'a str),
+    /// A call that was let through succeeded, after so many nanoseconds. They matter only where slow calls do.
+    Success(Generation, u64),
+    /// A call that was let through failed, after so many nanoseconds, and what it said.
+    Failure(Generation, u64, &'a str),
+    /// A call that was let through ended without a result that counts: cancelled, cut by a deadline, or ignored.
+    GiveBack(Generation),
     /// Time went on.
     Tick,
+    /// Somebody wants this state, and why.
+    Force(State, &'a str),
 }
 
-/// What [`step`] gives.
+/// What [`Machine::step`] gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The machine after the input.
-    pub machine: Machine,
     /// What became of the call.
     pub verdict: Verdict,
     /// The change of state that the input made.
@@ -111,7 +103,7 @@ pub enum Verdict {
     NotPermitted,
     /// Its result counts.
     Counted,
-    /// Its result counts as nothing: it was let through before the last transition.
+    /// Its result counts as nothing: it has none, or was let through before the last transition.
     Ignored,
     /// The input was about no call.
     NoCall,
@@ -128,113 +120,228 @@ pub struct Change {
     pub cause: Cause,
 }
 
-/// Decides what `input` does to `machine` at `now`. Total and pure: the same arguments give the same answer.
-///
-/// ```
-/// use std::time::Duration;
-/// use breakwater_breaker::{Now, Settings, machine::{Input, Machine, Verdict, step}};
-/// use jiff::Timestamp;
-///
-/// let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
-/// let asked = step(&Settings::default(), Machine::default(), Input::Acquire, now);
-/// assert!(matches!(asked.verdict, Verdict::Permitted(_)));
-/// assert_eq!(asked.machine.calls().permitted, 1);
-/// ```
-pub fn step(settings: &Settings, machine: Machine, input: Input<'_>, now: Now) -> Step {
-    match input {
-        Input::Acquire => acquire(machine),
-        Input::Success(generation) | Input::Failure(generation, _) if generation != machine.generation => {
-            let mut after = machine;
-            after.calls.ignored += 1;
-            Step { machine: after, verdict: Verdict::Ignored, change: None }
-        }
-        Input::Success(_) => success(machine),
-        Input::Failure(_, error) => failure(settings, machine, error, now),
-        Input::Tick => tick(machine, now),
-    }
-}
-
-/// Takes back the permit of a call that ends without a result: cancelled, or cut by a deadline.
-///
-/// It needs no clock and changes no state, so that a ticket can do it when it is dropped.
-pub fn give_back(mut machine: Machine, generation: Generation) -> Machine {
-    machine.calls.ignored += 1;
-    if generation == machine.generation
-        && let Phase::HalfOpen { trial_in_flight } = &mut machine.phase
-    {
-        *trial_in_flight = false;
-    }
-    machine
-}
-
-fn acquire(mut machine: Machine) -> Step {
-    let permitted = match &mut machine.phase {
-        Phase::Closed => true,
-        Phase::Open { .. } => false,
-        Phase::HalfOpen { trial_in_flight } => !std::mem::replace(trial_in_flight, true),
-    };
-    let verdict = if permitted {
-        machine.calls.permitted += 1;
-        Verdict::Permitted(machine.generation)
-    } else {
-        machine.calls.not_permitted += 1;
-        Verdict::NotPermitted
-    };
-    Step { machine, verdict, change: None }
-}
-
-fn success(mut machine: Machine) -> Step {
-    machine.calls.success += 1;
-    machine.consecutive_failures = 0;
-    machine.first_failure = None;
-    let change =
-        matches!(machine.phase, Phase::HalfOpen { .. }).then(|| machine.enter(Phase::Closed, Cause::TrialSucceeded));
-    Step { machine, verdict: Verdict::Counted, change }
-}
-
-fn failure(settings: &Settings, mut machine: Machine, error: &str, now: Now) -> Step {
-    machine.calls.failure += 1;
-    machine.consecutive_failures += 1;
-    machine.first_failure.get_or_insert(now);
-    let count = machine.consecutive_failures;
-    let cause = match machine.phase {
-        Phase::HalfOpen { .. } => Some(Cause::TrialFailed { last_error: short(error) }),
-        Phase::Closed if count >= settings.failure_threshold.get() => {
-            Some(Cause::ConsecutiveFailures { count, unit: settings.unit, last_error: short(error) })
-        }
-        // An open breaker has let no call of its own generation through.
-        Phase::Closed | Phase::Open { .. } => None,
-    };
-    let open = Phase::Open { until: now.mono().saturating_add(settings.open_for) };
-    let change = cause.map(|cause| machine.enter(open, cause));
-    Step { machine, verdict: Verdict::Counted, change }
-}
-
-fn short(error: &str) -> String {
-    error.chars().take(MAX_ERROR).collect()
-}
-
-fn tick(mut machine: Machine, now: Now) -> Step {
-    let due = machine.half_open_at().is_some_and(|until| until <= now.mono());
-    let change = due.then(|| machine.enter(Phase::HalfOpen { trial_in_flight: false }, Cause::OpenTimeElapsed));
-    Step { machine, verdict: Verdict::NoCall, change }
-}
-
 impl Machine {
+    /// A closed breaker. The jitter of its open times is drawn from `seed`.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        let history = match settings.policy {
+            Policy::ConsecutiveFailures(_) => None,
+            Policy::Rates(rates) => Some(History::new(rates.window)),
+        };
+        Self {
+            settings,
+            seed,
+            phase: Phase::Closed,
+            generation: Generation::default(),
+            consecutive_failures: 0,
+            first_failure: None,
+            history,
+            reopened: 0,
+        }
+    }
+
+    /// Decides what `input` does in the moment `at`. One input makes at most one transition.
+    ///
+    /// What time alone brings comes first: a breaker whose open time is over is half-open for the call that asks next,
+    /// even if no [`Input::Tick`] came in time.
+    pub fn step(&mut self, input: Input<'_>, at: &Moment<'_>) -> Step {
+        let due = match input {
+            // Giving a permit back changes no state, so that a permit can do it when it is dropped.
+            Input::GiveBack(_) | Input::Force(..) => None,
+            _ => self.elapse(at),
+        };
+        let (verdict, change) = match input {
+            Input::Acquire => (self.acquire(at), None),
+            Input::Success(generation, _) | Input::Failure(generation, ..) | Input::GiveBack(generation)
+                if generation != self.generation =>
+            {
+                (Verdict::Ignored, None)
+            }
+            Input::GiveBack(_) => (self.give_back(), None),
+            Input::Success(_, took) => (Verdict::Counted, self.finished(None, took, at)),
+            Input::Failure(_, took, error) => (Verdict::Counted, self.finished(Some(error), took, at)),
+            Input::Tick => (Verdict::NoCall, None),
+            Input::Force(to, reason) => (Verdict::NoCall, self.force(to, reason, at)),
+        };
+        Step { verdict, change: due.or(change) }
+    }
+
+    fn elapse(&mut self, at: &Moment<'_>) -> Option<Change> {
+        match self.phase {
+            Phase::Open { until } if until <= at.mono_nanos() => Some(self.half_open(Cause::OpenTimeElapsed)),
+            Phase::HalfOpen(trials) if trials.overdue_at().is_some_and(|due| due <= at.mono_nanos()) => {
+                Some(self.reopen(Cause::TrialOverdue, at))
+            }
+            _ => None,
+        }
+    }
+
+    fn acquire(&mut self, at: &Moment<'_>) -> Verdict {
+        let permitted = match &mut self.phase {
+            Phase::Closed | Phase::Disabled => true,
+            Phase::Open { .. } | Phase::ForcedOpen => false,
+            Phase::HalfOpen(trials) => trials.acquire(self.settings.half_open.wait, at),
+        };
+        if permitted { Verdict::Permitted(self.generation) } else { Verdict::NotPermitted }
+    }
+
+    fn give_back(&mut self) -> Verdict {
+        if let Phase::HalfOpen(trials) = &mut self.phase {
+            trials.give_back();
+        }
+        Verdict::Ignored
+    }
+
+    /// A call of this generation succeeded, or failed with `error`.
+    fn finished(&mut self, error: Option<&str>, took: u64, at: &Moment<'_>) -> Option<Change> {
+        let slow = self.settings.slow_calls().is_some_and(|slow| is_slow(took, slow.longer_than));
+        let call = Call { failed: error.is_some(), slow };
+        match self.phase {
+            // A disabled breaker judges nothing, and an open one has let no call of its own generation through.
+            Phase::Disabled | Phase::Open { .. } | Phase::ForcedOpen => None,
+            Phase::Closed => {
+                self.count(error.is_some(), at);
+                let cause = self.judge(call, error, at)?;
+                Some(self.open(cause, at))
+            }
+            Phase::HalfOpen(trials) => {
+                self.count(error.is_some(), at);
+                let (trials, fate) = trials.finished(call, &self.settings);
+                match fate {
+                    Fate::Undecided => {
+                        self.phase = Phase::HalfOpen(trials);
+                        None
+                    }
+                    Fate::Closes => Some(self.close(Cause::TrialSucceeded)),
+                    Fate::Failed => {
+                        let last_error = error.map(short).unwrap_or_default();
+                        Some(self.reopen(Cause::TrialFailed { last_error }, at))
+                    }
+                    Fate::Slow => Some(self.reopen(Cause::TrialSlow, at)),
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, failed: bool, at: &Moment<'_>) {
+        if failed {
+            self.first_failure.get_or_insert_with(|| at.now());
+            self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+        } else {
+            self.first_failure = None;
+            self.consecutive_failures = 0;
+        }
+    }
+
+    /// Why a closed breaker opens, if it does.
+    fn judge(&mut self, call: Call, error: Option<&str>, at: &Moment<'_>) -> Option<Cause> {
+        let unit = self.settings.unit;
+        match self.settings.policy {
+            Policy::ConsecutiveFailures(threshold) => {
+                let (error, count) = (error?, self.consecutive_failures);
+                (count >= threshold.get()).then(|| Cause::ConsecutiveFailures { count, unit, last_error: short(error) })
+            }
+            Policy::Rates(rates) => {
+                let WindowCounts { calls, failures, slow } = self.history.as_mut()?.push(call, at);
+                if calls < rates.enough() {
+                    return None;
+                }
+                if rates.failure_rate.reached(failures, calls) {
+                    return Some(Cause::FailureRate { calls, failures, unit, last_error: error.map(short) });
+                }
+                rates.slow_calls.filter(|limit| limit.rate.reached(slow, calls)).map(|_| Cause::SlowCallRate {
+                    calls,
+                    slow,
+                    unit,
+                })
+            }
+        }
+    }
+
+    fn force(&mut self, to: State, reason: &str, at: &Moment<'_>) -> Option<Change> {
+        if to == self.state() {
+            return None;
+        }
+        let cause = Cause::Forced { reason: short(reason) };
+        self.reopened = 0;
+        Some(match to {
+            State::Closed => self.close(cause),
+            State::Open => self.open(cause, at),
+            State::HalfOpen => self.half_open(cause),
+            State::ForcedOpen => self.enter(Phase::ForcedOpen, cause),
+            State::Disabled => self.enter(Phase::Disabled, cause),
+        })
+    }
+
+    fn reopen(&mut self, cause: Cause, at: &Moment<'_>) -> Change {
+        self.reopened = self.reopened.saturating_add(1);
+        self.open(cause, at)
+    }
+
+    fn open(&mut self, cause: Cause, at: &Moment<'_>) -> Change {
+        let open_for = self.settings.open_time.nth(self.reopened, draw(self.seed, self.generation));
+        self.enter(Phase::Open { until: at.mono_nanos().saturating_add(nanos(open_for)) }, cause)
+    }
+
+    fn half_open(&mut self, cause: Cause) -> Change {
+        self.enter(Phase::HalfOpen(Trials::new(self.settings.half_open.calls)), cause)
+    }
+
+    /// What was counted until now is no reason to open again.
+    fn close(&mut self, cause: Cause) -> Change {
+        self.reopened = 0;
+        self.consecutive_failures = 0;
+        self.first_failure = None;
+        if let Some(history) = &mut self.history {
+            history.clear();
+        }
+        self.enter(Phase::Closed, cause)
+    }
+
+    fn enter(&mut self, phase: Phase, cause: Cause) -> Change {
+        let from = self.state();
+        self.phase = phase;
+        self.generation.0 = self.generation.0.wrapping_add(1);
+        Change { from, to: self.state(), cause }
+    }
+}
+
+/// What it is asked.
+impl Machine {
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The state.
     pub fn state(&self) -> State {
         match self.phase {
             Phase::Closed => State::Closed,
             Phase::Open { .. } => State::Open,
-            Phase::HalfOpen { .. } => State::HalfOpen,
+            Phase::HalfOpen(_) => State::HalfOpen,
+            Phase::ForcedOpen => State::ForcedOpen,
+            Phase::Disabled => State::Disabled,
         }
     }
 
-    /// When an open breaker goes half-open, by the monotonic clock: a [`Input::Tick`] is due then.
+    /// The stretch between two transitions that it is in.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// When an open breaker goes half-open, by the monotonic clock.
     pub fn half_open_at(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Open { until } => Some(until),
-            Phase::Closed | Phase::HalfOpen { .. } => None,
+            Phase::Open { until } => Some(Duration::from_nanos(until)),
+            _ => None,
+        }
+    }
+
+    /// When time alone changes the state, by the monotonic clock: an [`Input::Tick`] is due then.
+    pub fn tick_at(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Open { until } => Some(Duration::from_nanos(until)),
+            Phase::HalfOpen(trials) => trials.overdue_at().map(Duration::from_nanos),
+            _ => None,
         }
     }
 
@@ -248,15 +355,29 @@ impl Machine {
         self.first_failure
     }
 
-    /// Calls so far.
-    pub fn calls(&self) -> CallCounts {
-        self.calls
+    /// The calls that a policy of rates looks at.
+    pub fn window(&mut self, at: &Moment<'_>) -> Option<WindowCounts> {
+        self.history.as_mut().map(|history| history.counts(at))
     }
 
-    fn enter(&mut self, phase: Phase, cause: Cause) -> Change {
-        let from = self.state();
-        self.phase = phase;
-        self.generation.0 += 1;
-        Change { from, to: self.state(), cause }
+    /// A success of this generation would change nothing, nor be looked at.
+    pub(crate) fn is_settled(&self) -> bool {
+        match self.phase {
+            Phase::Closed => self.history.is_none() && self.consecutive_failures == 0,
+            Phase::Disabled => true,
+            _ => false,
+        }
     }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}
+
+/// A number of all 64 bits: splitmix64 (Steele, Lea and Flood, 2014) of the seed and the generation.
+fn draw(seed: u64, generation: Generation) -> u64 {
+    let mut z = seed.wrapping_add(generation.0.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

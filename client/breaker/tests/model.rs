@@ -1,14 +1,16 @@
-//! The breaker against a naive model that derives everything from lists of what happened, and under threads.
+//! The breaker against a naive reference that derives everything from lists of what happened.
 
-use std::{
-    num::{NonZeroU64, NonZeroUsize},
-    sync::{Arc, Mutex},
-    time::Duration,
+mod reference;
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use breakwater_breaker::{
+    Breaker, Cursor, HalfOpen, ManualClock, Now, OpenTime, Percent, Permit, Policy, Rates, Settings, SlowCalls, State,
+    Window,
 };
-
-use breakwater_breaker::{Breaker, Cursor, Now, Settings, State, Ticket};
 use jiff::Timestamp;
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
+use reference::Reference;
 use uuid::Uuid;
 
 fn at(millis: u64) -> Now {
@@ -18,196 +20,135 @@ fn at(millis: u64) -> Now {
 #[derive(Clone, Debug)]
 enum Op {
     Acquire,
-    Succeed(prop::sample::Index),
-    Fail(prop::sample::Index),
-    Drop(prop::sample::Index),
+    Succeed(Index),
+    Fail(Index),
+    Drop(Index),
     Tick,
     Wait(u64),
+    Force(State),
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let any_ticket = any::<prop::sample::Index>;
+    let call = any::<Index>;
     prop_oneof![
-        5 => Just(Op::Acquire),
-        1 => any_ticket().prop_map(Op::Succeed),
-        3 => any_ticket().prop_map(Op::Fail),
-        1 => any_ticket().prop_map(Op::Drop),
-        2 => Just(Op::Tick),
-        2 => (0..60u64).prop_map(Op::Wait),
+        10 => Just(Op::Acquire),
+        4 => call().prop_map(Op::Succeed),
+        6 => call().prop_map(Op::Fail),
+        2 => call().prop_map(Op::Drop),
+        3 => Just(Op::Tick),
+        4 => (0..60u64).prop_map(Op::Wait),
+        1 => prop::sample::select(&State::ALL[..]).prop_map(Op::Force),
     ]
 }
 
-/// Nothing but lists: states with the time they began, results that counted, calls in flight.
-struct Model {
-    threshold: usize,
-    open_for: u64,
-    states: Vec<(State, u64)>,
-    counted: Vec<bool>,
-    /// Of each call in flight, how many states there had been when it was let through.
-    in_flight: Vec<usize>,
-    permitted: u64,
-    refused: u64,
-    ignored: u64,
+fn millis(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
+    range.prop_map(Duration::from_millis)
 }
 
-impl Model {
-    fn state(&self) -> State {
-        self.states.last().unwrap().0
-    }
+fn percent() -> impl Strategy<Value = Percent> {
+    (1..=100u8).prop_map(|percent| Percent::new(percent).unwrap())
+}
 
-    fn failures_in_a_row(&self) -> usize {
-        self.counted.iter().rev().take_while(|success| !**success).count()
-    }
+fn policy() -> impl Strategy<Value = Policy> {
+    let window = prop_oneof![(1..12u16).prop_map(Window::calls), millis(0..200).prop_map(Window::time)];
+    let slow_calls =
+        prop::option::of((millis(0..40), percent()).prop_map(|(longer_than, rate)| SlowCalls { longer_than, rate }));
+    prop_oneof![
+        (1..5u64).prop_map(Policy::consecutive_failures),
+        (window, 1..9u64, percent(), slow_calls).prop_map(|(window, minimum, failure_rate, slow_calls)| {
+            let minimum_calls = minimum.try_into().unwrap();
+            Policy::Rates(Rates { window, minimum_calls, failure_rate, slow_calls })
+        }),
+    ]
+}
 
-    fn acquire(&mut self) -> bool {
-        let trial_in_flight = self.in_flight.contains(&self.states.len());
-        let permitted = match self.state() {
-            State::Closed => true,
-            State::Open => false,
-            State::HalfOpen => !trial_in_flight,
-        };
-        if permitted {
-            self.permitted += 1;
-            self.in_flight.push(self.states.len());
-        } else {
-            self.refused += 1;
-        }
-        permitted
-    }
-
-    fn finish(&mut self, call: usize, success: Option<bool>, now: u64) {
-        let current = self.in_flight.remove(call) == self.states.len();
-        let Some(success) = success.filter(|_| current) else {
-            self.ignored += 1;
-            return;
-        };
-        self.counted.push(success);
-        match (self.state(), success) {
-            (State::HalfOpen, true) => self.states.push((State::Closed, now)),
-            (State::HalfOpen, false) => self.states.push((State::Open, now)),
-            (_, false) if self.failures_in_a_row() >= self.threshold => self.states.push((State::Open, now)),
-            _ => {}
-        }
-    }
-
-    fn tick(&mut self, now: u64) {
-        if self.states.last().is_some_and(|(state, since)| *state == State::Open && now >= since + self.open_for) {
-            self.states.push((State::HalfOpen, now));
-        }
-    }
+fn settings() -> impl Strategy<Value = Settings> {
+    let half_open = (1..5u16, prop::option::of(millis(0..80)))
+        .prop_map(|(calls, wait)| HalfOpen { calls: calls.try_into().unwrap(), wait });
+    (policy(), millis(0..100), millis(0..400), half_open, 1..8usize).prop_map(
+        |(policy, first, longest, half_open, capacity)| {
+            Settings::default()
+                .with_policy(policy)
+                .with_open_time(OpenTime::growing(first, longest))
+                .with_half_open(half_open)
+                .with_capacity(NonZeroUsize::new(capacity).unwrap())
+        },
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
 
     #[test]
-    fn the_breaker_does_what_the_model_does(
-        threshold in 1..5u64, open_for in 0..100u64, capacity in 1..8usize, ops in prop::collection::vec(op(), 1..120),
-    ) {
-        let settings = Settings {
-            failure_threshold: NonZeroU64::new(threshold).unwrap(),
-            open_for: Duration::from_millis(open_for),
-            capacity: NonZeroUsize::new(capacity).unwrap(),
-            ..Settings::default()
-        };
-        let breaker = Breaker::new("backend", Uuid::nil(), settings, at(0));
-        let mut tickets: Vec<Ticket<'_>> = Vec::new();
-        let mut model = Model {
-            threshold: threshold as usize, open_for, states: vec![(State::Closed, 0)], counted: vec![], in_flight: vec![],
-            permitted: 0, refused: 0, ignored: 0,
-        };
-        let (mut now, mut cursor, mut read) = (0, Cursor { epoch: Uuid::nil(), seq: 0 }, Vec::new());
+    fn the_breaker_does_what_the_reference_does(settings in settings(), ops in prop::collection::vec(op(), 1..150)) {
+        let clock = ManualClock::new(at(0));
+        let breaker = Breaker::builder("backend").settings(settings).epoch(Uuid::nil()).clock(clock.clone()).build();
+        let mut permits: Vec<Permit<&Breaker>> = Vec::new();
+        let mut reference = Reference::new(settings);
+        let (mut now, mut cursor, mut read) = (0, Cursor { epoch: Uuid::nil(), seq: 1 }, vec![(1, State::Closed, 0, false)]);
 
         for op in ops {
+            let state = reference.states.len();
             match op {
-                Op::Wait(millis) => now += millis,
+                Op::Wait(millis) => {
+                    now += millis;
+                    clock.set(at(now));
+                }
                 Op::Tick => {
-                    breaker.tick(at(now));
-                    model.tick(now);
+                    breaker.tick();
+                    reference.elapse(now);
+                }
+                Op::Force(state) => {
+                    breaker.force(state, "test");
+                    reference.force(state, now);
                 }
                 Op::Acquire => {
-                    let ticket = breaker.try_acquire(at(now));
-                    prop_assert_eq!(ticket.is_ok(), model.acquire());
-                    tickets.extend(ticket);
+                    let permit = breaker.try_acquire();
+                    prop_assert_eq!(permit.is_ok(), reference.acquire(now));
+                    permits.extend(permit);
                 }
-                Op::Succeed(index) if !tickets.is_empty() => {
-                    let index = index.index(tickets.len());
-                    tickets.remove(index).success(at(now));
-                    model.finish(index, Some(true), now);
+                Op::Succeed(call) if !permits.is_empty() => {
+                    let call = call.index(permits.len());
+                    permits.remove(call).success();
+                    reference.finish(call, Some(false), now);
                 }
-                Op::Fail(index) if !tickets.is_empty() => {
-                    let index = index.index(tickets.len());
-                    tickets.remove(index).failure("x", at(now));
-                    model.finish(index, Some(false), now);
+                Op::Fail(call) if !permits.is_empty() => {
+                    let call = call.index(permits.len());
+                    permits.remove(call).failure("x");
+                    reference.finish(call, Some(true), now);
                 }
-                Op::Drop(index) if !tickets.is_empty() => {
-                    let index = index.index(tickets.len());
-                    drop(tickets.remove(index));
-                    model.finish(index, None, now);
+                Op::Drop(call) if !permits.is_empty() => {
+                    let call = call.index(permits.len());
+                    drop(permits.remove(call));
+                    reference.finish(call, None, now);
                 }
                 Op::Succeed(_) | Op::Fail(_) | Op::Drop(_) => {}
             }
+            prop_assert!(reference.states.len() <= state + 1, "one input makes at most one transition");
 
+            prop_assert_eq!(breaker.state(), reference.state());
             let report = breaker.report(Some(cursor), at(now)).unwrap();
-            prop_assert_eq!(report.state, model.state());
-            prop_assert_eq!(report.consecutive_failures, model.failures_in_a_row() as u64);
-            prop_assert_eq!(report.first_failure_at.is_some(), model.failures_in_a_row() > 0);
-            let successes = model.counted.iter().filter(|success| **success).count() as u64;
+            prop_assert_eq!(report.state, reference.state());
+            prop_assert_eq!(report.consecutive_failures, reference.failures_in_a_row() as u64);
+            prop_assert_eq!(report.first_failure_at.is_some(), reference.failures_in_a_row() > 0);
+            let counted = |wanted: fn(&reference::Counted) -> bool| {
+                reference.counted.iter().filter(|call| wanted(call)).count() as u64
+            };
             let calls = report.calls;
-            prop_assert_eq!(calls.success, successes);
-            prop_assert_eq!(calls.failure, model.counted.len() as u64 - successes);
-            prop_assert_eq!((calls.permitted, calls.not_permitted), (model.permitted, model.refused));
-            prop_assert_eq!(calls.ignored, model.ignored);
-            prop_assert_eq!(calls.permitted, calls.success + calls.failure + calls.ignored + tickets.len() as u64);
+            prop_assert_eq!((calls.success, calls.failure), (counted(|call| !call.failed), counted(|call| call.failed)));
+            prop_assert_eq!(calls.slow, counted(|call| call.slow));
+            prop_assert_eq!((calls.permitted, calls.not_permitted), (reference.permitted, reference.refused));
+            prop_assert_eq!(calls.ignored, reference.ignored);
+            prop_assert_eq!(calls.permitted, calls.success + calls.failure + calls.ignored + permits.len() as u64);
 
             // A reader that keeps up reads every transition once, however short the ring.
             prop_assert_eq!(report.transitions.gap, None);
-            read.extend(report.transitions.items.iter().map(|item| (item.seq, item.to, item.mono_nanos / 1_000_000)));
+            read.extend(report.transitions.items.iter().map(|item| {
+                (item.seq, item.to, item.mono_nanos / 1_000_000, item.cause.kind() == "Forced")
+            }));
             cursor = report.transitions.next;
         }
-        let expected: Vec<_> = (1..).zip(&model.states).map(|(seq, (state, since))| (seq, *state, *since)).collect();
+        let expected: Vec<_> = (1..).zip(&reference.states).map(|(seq, (to, at, forced))| (seq, *to, *at, *forced)).collect();
         prop_assert_eq!(read, expected);
-    }
-}
-
-/// Threads that call, fail, cancel and tick at once lose no call and no transition, and break no rule.
-#[test]
-fn threads_lose_nothing() {
-    let settings = Settings { open_for: Duration::ZERO, ..Settings::default() };
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let breaker = Breaker::new("backend", Uuid::nil(), settings, at(0)).with_listener({
-        let heard = Arc::clone(&heard);
-        move |transition| heard.lock().unwrap().push((transition.seq, transition.from, transition.to))
-    });
-    let breaker = &breaker;
-    std::thread::scope(|scope| {
-        for caller in 0..4u64 {
-            scope.spawn(move || {
-                for call in 0..20_000u64 {
-                    let Ok(ticket) = breaker.try_acquire(at(call)) else {
-                        breaker.tick(Now { mono_nanos: u64::MAX, ..at(0) });
-                        continue;
-                    };
-                    match (call * 7 + caller) % 11 {
-                        0..7 => drop(ticket.failure("x", at(call))),
-                        7 => drop(ticket),
-                        _ => drop(ticket.success(at(call))),
-                    }
-                }
-            });
-        }
-    });
-
-    let report = breaker.report(None, at(0)).unwrap();
-    let calls = report.calls;
-    assert_eq!(calls.permitted + calls.not_permitted, 80_000);
-    assert_eq!(calls.permitted, calls.success + calls.failure + calls.ignored);
-    let mut heard = heard.lock().unwrap().clone();
-    heard.sort_by_key(|(seq, ..)| *seq);
-    assert!(heard.len() > 100, "the breaker moved: {heard:?}");
-    assert_eq!(heard.len() as u64, report.transitions.last_seq);
-    for (expected, pair) in (1..).zip(heard.windows(2)) {
-        assert_eq!((pair[0].0, pair[1].0), (expected, expected + 1));
-        assert_eq!(pair[1].1, Some(pair[0].2), "each transition begins where the last one ended");
     }
 }

@@ -14,7 +14,8 @@ fn documented() -> Value {
             "name": "backend", "state": "Open", "consecutiveFailures": 3,
             "halfOpenAt": "2026-12-01T09:00:20Z",
             "firstFailureAt": "2026-12-01T09:00:04Z", "firstFailureMonoNanos": 40,
-            "calls": {"permitted": 9, "notPermitted": 1, "success": 5, "failure": 3, "ignored": 1},
+            "calls": {"permitted": 9, "notPermitted": 1, "success": 5, "failure": 3, "ignored": 1, "slow": 0},
+            "window": {"calls": 10, "failures": 3, "slow": 0},
             "transitions": {
                 "firstSeq": 1, "lastSeq": 42, "capacity": 1024, "dropped": 0, "gap": null, "epochChanged": false,
                 "next": format!("{EPOCH}:42"),
@@ -46,7 +47,18 @@ fn every_cause_reads_back_as_itself() {
         (Cause::OpenTimeElapsed, json!({"kind": "OpenTimeElapsed"})),
         (Cause::TrialSucceeded, json!({"kind": "TrialSucceeded"})),
         (Cause::TrialFailed { last_error: "reset".into() }, json!({"kind": "TrialFailed", "lastError": "reset"})),
-        (Cause::Other { kind: "Forced".into() }, json!({"kind": "Forced"})),
+        (Cause::TrialSlow, json!({"kind": "TrialSlow"})),
+        (Cause::TrialOverdue, json!({"kind": "TrialOverdue"})),
+        (
+            Cause::FailureRate { calls: 10, failures: 6, unit: Unit::Call, last_error: Some("reset".into()) },
+            json!({"kind": "FailureRate", "calls": 10, "failures": 6, "unit": "call", "lastError": "reset"}),
+        ),
+        (
+            Cause::SlowCallRate { calls: 10, slow: 9, unit: Unit::Attempt },
+            json!({"kind": "SlowCallRate", "calls": 10, "slow": 9, "unit": "attempt"}),
+        ),
+        (Cause::Forced { reason: "maintenance".into() }, json!({"kind": "Forced", "reason": "maintenance"})),
+        (Cause::Other { kind: "Whim".into() }, json!({"kind": "Whim"})),
     ] {
         assert_eq!(serde_json::to_value(&cause).unwrap(), json);
         assert_eq!(cause.kind(), json["kind"]);
@@ -57,18 +69,18 @@ fn every_cause_reads_back_as_itself() {
 #[test]
 fn what_a_newer_client_adds_does_not_blind_an_older_reader() {
     let mut newer = documented();
-    newer["breakers"][0]["slowCallRate"] = json!(0.5);
-    newer["breakers"][0]["calls"]["slow"] = json!(7);
-    newer["breakers"][0]["transitions"]["items"][0]["cause"] = json!({"kind": "SlowCallRate", "percent": 60});
+    newer["breakers"][0]["load"] = json!(0.5);
+    newer["breakers"][0]["calls"]["queued"] = json!(7);
+    newer["breakers"][0]["transitions"]["items"][0]["cause"] = json!({"kind": "Overload", "percent": 60});
     let report: StatusReport = serde_json::from_value(newer).unwrap();
-    assert_eq!(report.breakers[0].transitions.items[0].cause, Cause::Other { kind: "SlowCallRate".into() });
+    assert_eq!(report.breakers[0].transitions.items[0].cause, Cause::Other { kind: "Overload".into() });
 }
 
 #[test]
 fn what_may_be_absent_may_be_absent() {
     let mut sparse = documented();
     let breaker = sparse["breakers"][0].as_object_mut().unwrap();
-    for field in ["halfOpenAt", "firstFailureAt", "firstFailureMonoNanos"] {
+    for field in ["halfOpenAt", "firstFailureAt", "firstFailureMonoNanos", "window"] {
         breaker.remove(field);
     }
     breaker["calls"] = json!({});
@@ -106,7 +118,7 @@ fn a_gap_counts_both_ends() {
 fn the_schema_of_state_is_a_plain_string_enum() {
     let schema = serde_json::to_value(schemars::schema_for!(State)).unwrap();
     assert_eq!(schema["type"], "string");
-    assert_eq!(schema["enum"], json!(["Closed", "Open", "HalfOpen"]));
+    assert_eq!(schema["enum"], json!(["Closed", "Open", "HalfOpen", "ForcedOpen", "Disabled"]));
     assert!(schema["description"].as_str().unwrap().ends_with('.'));
     assert!(schema.get("oneOf").is_none() && schema.get("anyOf").is_none(), "{schema}");
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use breakwater_breaker::Unit;
+use breakwater_breaker::{OpenTime, Policy, Unit};
 use breakwater_service::{duration, share};
 use clap::{Args, ValueEnum};
 use reqwest::{Method, Url};
@@ -138,12 +138,10 @@ impl TargetSettings {
 
     /// The breaker's settings.
     pub fn breaker(&self) -> breakwater_breaker::Settings {
-        breakwater_breaker::Settings {
-            failure_threshold: self.failure_threshold,
-            open_for: self.open_for,
-            unit: Unit::Attempt,
-            ..Default::default()
-        }
+        breakwater_breaker::Settings::default()
+            .with_policy(Policy::ConsecutiveFailures(self.failure_threshold))
+            .with_open_time(OpenTime::fixed(self.open_for))
+            .with_unit(Unit::Attempt)
     }
 
     /// How ticks call.

@@ -1,4 +1,6 @@
-use std::io::Write;
+use std::{io::Write, time::Duration};
+
+use breakwater_breaker::{OpenTime, Policy};
 
 use super::*;
 
@@ -51,7 +53,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((plan.interval.as_secs(), plan.deadline.as_secs(), plan.attempts), (3, 3, 2));
     assert_eq!(settings.attempt_timeout.as_secs(), 2);
     assert_eq!((plan.retry_base.as_millis(), plan.retry_cap.as_millis()), (100, 500));
-    assert_eq!((settings.breaker().failure_threshold.get(), settings.breaker().open_for.as_secs()), (3, 10));
+    assert_eq!(settings.breaker().policy, Policy::consecutive_failures(3));
+    assert_eq!(settings.breaker().open_time, OpenTime::fixed(Duration::from_secs(10)));
 }
 
 #[test]

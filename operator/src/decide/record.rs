@@ -179,6 +179,8 @@ pub fn of_round(run: &Run) -> Summary {
         State::Closed => 0,
         State::HalfOpen => 1,
         State::Open => 2,
+        State::Disabled => 3,
+        State::ForcedOpen => 4,
     };
     Summary {
         kills: 0,

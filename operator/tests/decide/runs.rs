@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breakwater_breaker::{Breaker, Now, Settings, State};
+use breakwater_breaker::{Breaker, Now, Policy, Settings, State};
 use breakwater_crds::{GapReason, Outcome, Phase, Reason, Verdict};
 use breakwater_operator::{
     decide::{Attempt, decide, outcomes},
@@ -113,7 +113,7 @@ fn an_open_breaker_is_no_baseline_and_is_waited_for() {
 #[test]
 fn a_breaker_on_its_way_to_open_is_no_baseline() {
     let mut sim = Sim::new(&manifest("{all: {}}", "", "{staysClosed: true}"), 1, 1);
-    let failures = |sim: &Sim| sim.clients[0].breaker.machine().consecutive_failures();
+    let failures = |sim: &Sim| sim.clients[0].breaker.consecutive_failures();
     sim.experiment.spec.suspend = true;
     (sim.replicas, sim.start_up) = (0, Duration::ZERO);
     sim.pods.clear();
@@ -157,8 +157,9 @@ fn late_missing_and_flapping_breakers_fail() {
 
 /// A breaker that nothing opens.
 fn stubborn(sim: &Sim) -> Breaker {
-    let settings = Settings { failure_threshold: 1000.try_into().unwrap(), ..Settings::default() };
-    Breaker::new("backend", uuid::Uuid::from_u128(5), settings, Now::new(sim.now, Duration::ZERO))
+    let settings = Settings::default().with_policy(Policy::consecutive_failures(1000));
+    let now = Now::new(sim.now, Duration::ZERO);
+    Breaker::builder("backend").epoch(uuid::Uuid::from_u128(5)).settings(settings).clock(now).build()
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use breakwater_breaker::{
-    Breaker, Cursor, Now, Settings, State,
+    Breaker, Cursor, ManualClock, Now, Settings, State,
     wire::{Instance, StatusReport},
 };
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Method, Outcome, Replica, Run};
@@ -48,6 +48,7 @@ pub struct Client {
     pub uid: String,
     name: String,
     pub breaker: Breaker,
+    clock: ManualClock,
     started: Timestamp,
     next_call: Timestamp,
     /// The time from one call to the next, and the attempts in one call.
@@ -164,7 +165,8 @@ impl Sim {
         let (now, client) = (self.now, &mut self.clients[client]);
         let epoch = Uuid::from_u128(client.breaker.epoch().as_u128() + 1000);
         client.started = now;
-        client.breaker = Breaker::new(&client.name, epoch, Settings::default(), Now::new(now, Duration::ZERO));
+        client.clock.set(Now::new(now, Duration::ZERO));
+        client.breaker = Breaker::builder(&client.name).epoch(epoch).clock(client.clock.clone()).build();
     }
 
     /// Time goes on without an operator; the new one begins with no answer of any client.
@@ -383,12 +385,14 @@ impl Client {
         now: Timestamp,
     ) -> Self {
         let started = now - SignedDuration::from_secs(60);
+        let clock = ManualClock::new(Now::new(started, Duration::ZERO));
         let epoch = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}/{pod}", client.name).as_bytes());
         Self {
             of: client.name.clone(),
             uid: pod.into(),
             name: client.breaker.clone(),
-            breaker: Breaker::new(&client.breaker, epoch, settings, Now::new(started, Duration::ZERO)),
+            breaker: Breaker::builder(&client.breaker).epoch(epoch).settings(settings).clock(clock.clone()).build(),
+            clock,
             started,
             next_call: now + SignedDuration::from_millis(100),
             calls,
@@ -407,20 +411,20 @@ impl Client {
 
     /// Calls now and then, each attempt through the breaker, as the demo's client does.
     fn live(&mut self, now: Timestamp, backend: bool) {
-        let moment = self.moment(now);
-        self.breaker.tick(moment);
+        self.clock.set(self.moment(now));
+        self.breaker.tick();
         if now < self.next_call || !self.calls_backend {
             return;
         }
         let (interval, attempts) = self.calls;
         self.next_call = now + SignedDuration::try_from(interval).unwrap();
         for _ in 0..attempts {
-            let Ok(ticket) = self.breaker.try_acquire(moment) else { return };
+            let Ok(permit) = self.breaker.try_acquire() else { return };
             if backend {
-                ticket.success(moment);
+                permit.success();
                 return;
             }
-            ticket.failure("connection refused", moment);
+            permit.failure("connection refused");
         }
     }
 

@@ -1,18 +1,32 @@
 //! Whole stories of one breaker, as tables: what happens at which second, and the state after it.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, ops::Deref, time::Duration};
 
-use breakwater_breaker::{Breaker, Cause, Now, Settings, State, Ticket, Unit};
+use breakwater_breaker::{Breaker, Cause, ManualClock, Now, Permit, Settings, State, Unit};
 use jiff::Timestamp;
-use uuid::Uuid;
 
 fn at(seconds: f64) -> Now {
     let mono = Duration::from_secs_f64(seconds);
     Now::new(Timestamp::UNIX_EPOCH.checked_add(mono).unwrap(), mono)
 }
 
-fn breaker() -> Breaker {
-    Breaker::new("backend", Uuid::nil(), Settings::default(), at(0.0))
+/// A breaker and its clock.
+struct Timed {
+    breaker: Breaker,
+    clock: ManualClock,
+}
+
+impl Deref for Timed {
+    type Target = Breaker;
+
+    fn deref(&self) -> &Breaker {
+        &self.breaker
+    }
+}
+
+fn breaker(settings: Settings) -> Timed {
+    let clock = ManualClock::new(at(0.0));
+    Timed { breaker: Breaker::builder("backend").settings(settings).clock(clock.clone()).build(), clock }
 }
 
 enum Do {
@@ -27,15 +41,15 @@ use Do::*;
 use State::{Closed, HalfOpen, Open};
 
 /// Runs a story of `(second, what, state after)`; gives the transitions as `(from, to)`.
-fn run(breaker: &Breaker, story: &[(f64, Do, State)]) -> Vec<(State, State)> {
+fn run(breaker: &Timed, story: &[(f64, Do, State)]) -> Vec<(State, State)> {
     for (second, what, state) in story {
-        let now = at(*second);
+        breaker.clock.set(at(*second));
         match what {
-            Succeed => drop(breaker.try_acquire(now).unwrap().success(now)),
-            Fail => assert!(breaker.try_acquire(now).unwrap().failure("timeout", now).is_some()),
-            Cancel => drop(breaker.try_acquire(now).unwrap()),
-            BeRefused => assert!(breaker.try_acquire(now).is_err(), "at {second}"),
-            Tick => drop(breaker.tick(now)),
+            Succeed => drop(breaker.try_acquire().unwrap().success()),
+            Fail => assert!(breaker.try_acquire().unwrap().failure("timeout").is_some()),
+            Cancel => drop(breaker.try_acquire().unwrap()),
+            BeRefused => assert!(breaker.try_acquire().is_err(), "at {second}"),
+            Tick => drop(breaker.tick()),
         }
         assert_eq!(breaker.state(), *state, "after second {second}");
     }
@@ -66,9 +80,14 @@ fn stories() {
             vec![(Closed, Open)],
         ),
         (
-            "open refuses until the timer, not until a call, even when it is due",
-            story(vec![(10.0, BeRefused, Open), (18.9, Tick, Open), (19.0, BeRefused, Open), (19.0, Tick, HalfOpen)]),
+            "open refuses until its time is over, and then a timer makes it half-open",
+            story(vec![(10.0, BeRefused, Open), (18.9, BeRefused, Open), (18.9, Tick, Open), (19.0, Tick, HalfOpen)]),
             vec![(Closed, Open), (Open, HalfOpen)],
+        ),
+        (
+            "where no timer does it, the next call is the trial",
+            story(vec![(18.9, BeRefused, Open), (19.0, Succeed, Closed)]),
+            vec![(Closed, Open), (Open, HalfOpen), (HalfOpen, Closed)],
         ),
         (
             "a trial that succeeds closes",
@@ -92,37 +111,37 @@ fn stories() {
         ),
     ] {
         println!("{name}");
-        assert_eq!(run(&breaker(), &story), transitions, "{name}");
+        assert_eq!(run(&breaker(Settings::default()), &story), transitions, "{name}");
     }
 }
 
 #[test]
 fn half_open_lets_one_trial_through_at_a_time() {
-    let breaker = breaker();
+    let breaker = breaker(Settings::default());
     run(&breaker, &[(1.0, Fail, Closed), (2.0, Fail, Closed), (3.0, Fail, Open), (13.0, Tick, HalfOpen)]);
-    let trial = breaker.try_acquire(at(14.0)).unwrap();
+    let trial = breaker.try_acquire().unwrap();
     assert!(trial.is_trial());
-    let refused = breaker.try_acquire(at(14.0)).unwrap_err();
+    let refused = breaker.try_acquire().unwrap_err();
     assert_eq!((refused.state, refused.trial_in), (HalfOpen, None));
-    trial.success(at(15.0));
-    assert!(!breaker.try_acquire(at(16.0)).unwrap().is_trial());
+    trial.success();
+    assert!(!breaker.try_acquire().unwrap().is_trial());
 }
 
 #[test]
 fn results_of_calls_admitted_before_a_transition_count_as_nothing() {
-    let breaker = breaker();
-    let early: Vec<Ticket<'_>> = (0..3).map(|_| breaker.try_acquire(at(0.5)).unwrap()).collect();
+    let breaker = breaker(Settings::default());
+    let early: Vec<Permit<&Breaker>> = (0..3).map(|_| breaker.try_acquire().unwrap()).collect();
     run(&breaker, &[(1.0, Fail, Closed), (2.0, Fail, Closed), (3.0, Fail, Open), (13.0, Tick, HalfOpen)]);
     let [success, failure, cancelled] = early.try_into().unwrap();
 
-    assert_eq!(success.success(at(14.0)), None);
+    assert_eq!(success.success(), None);
     assert_eq!(breaker.state(), HalfOpen, "an early success closes nothing");
-    assert_eq!(failure.failure("timeout", at(14.0)), None);
+    assert_eq!(failure.failure("timeout"), None);
     assert_eq!(breaker.state(), HalfOpen, "an early failure opens nothing");
-    let trial = breaker.try_acquire(at(14.0)).unwrap();
+    let trial = breaker.try_acquire().unwrap();
     drop(cancelled);
-    assert!(breaker.try_acquire(at(14.0)).is_err(), "an early ticket gives back no permit but its own");
-    trial.success(at(15.0));
+    assert!(breaker.try_acquire().is_err(), "an early permit gives back no permit but its own");
+    trial.success();
 
     let calls = breaker.report(None, at(15.0)).unwrap().calls;
     assert_eq!((calls.permitted, calls.success, calls.failure, calls.ignored), (7, 1, 3, 3));
@@ -131,7 +150,7 @@ fn results_of_calls_admitted_before_a_transition_count_as_nothing() {
 
 #[test]
 fn a_report_says_why_and_when() {
-    let breaker = breaker();
+    let breaker = breaker(Settings::default());
     run(&breaker, &[(1.0, Succeed, Closed), (3.0, Fail, Closed), (6.0, Fail, Closed), (9.0, Fail, Open)]);
     let report = breaker.report(None, at(12.0)).unwrap();
     assert_eq!(report.consecutive_failures, 3);
@@ -146,14 +165,16 @@ fn a_report_says_why_and_when() {
         Cause::ConsecutiveFailures { count: 3, unit: Unit::Attempt, last_error: "timeout".into() }
     );
 
-    breaker.tick(at(19.0));
+    breaker.clock.set(at(19.0));
+    breaker.tick();
     let long = "ü".repeat(500);
-    let failed = breaker.try_acquire(at(20.0)).unwrap().failure(&long, at(20.0)).unwrap();
+    let failed = breaker.try_acquire().unwrap().failure(&long).unwrap();
     assert_eq!(failed.consecutive_failures, 4);
     assert_eq!(failed.transition.unwrap().cause, Cause::TrialFailed { last_error: "ü".repeat(120) });
 
-    breaker.tick(at(30.0));
-    breaker.try_acquire(at(31.0)).unwrap().success(at(31.0));
+    breaker.clock.set(at(31.0));
+    breaker.tick();
+    breaker.try_acquire().unwrap().success();
     let report = breaker.report(None, at(31.0)).unwrap();
     assert_eq!((report.consecutive_failures, report.half_open_at, report.first_failure_at), (0, None, None));
     assert_eq!(report.transitions.items.last().unwrap().cause, Cause::TrialSucceeded);
@@ -161,8 +182,7 @@ fn a_report_says_why_and_when() {
 
 #[test]
 fn a_ring_that_was_overrun_says_which_transitions_are_lost() {
-    let settings = Settings { capacity: NonZeroUsize::new(4).unwrap(), ..Settings::default() };
-    let breaker = Breaker::new("backend", Uuid::nil(), settings, at(0.0));
+    let breaker = breaker(Settings::default().with_capacity(NonZeroUsize::new(4).unwrap()));
     let start = breaker.report(None, at(0.0)).unwrap().transitions.next;
     for second in [1.0, 2.0, 3.0] {
         run(&breaker, &[(second, Fail, if second < 3.0 { Closed } else { Open })]);

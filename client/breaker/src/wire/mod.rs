@@ -15,11 +15,19 @@
 //! assert_eq!(report.now.mono().as_secs(), 15);
 //! ```
 
-use std::{fmt, str::FromStr, time::Duration};
+mod cause;
+mod cursor;
+mod state;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de, ser};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use cause::{Cause, Unit};
+pub use cursor::{Cursor, InvalidCursor};
+pub use state::State;
 
 /// The version of this schema, as [`StatusReport::schema`] says it.
 pub const SCHEMA: &str = "v1";
@@ -90,7 +98,7 @@ pub struct BreakerReport {
     pub state: State,
     /// Failures in a row since the last success, those of trial calls included.
     pub consecutive_failures: u64,
-    /// When an open breaker is due to let a trial call through; `null` in the other states.
+    /// When an open breaker is due to let trial calls through; `null` in the other states.
     #[serde(default)]
     pub half_open_at: Option<Timestamp>,
     /// When the first of these failures was known, by the wall clock: when an outage was first felt.
@@ -101,6 +109,9 @@ pub struct BreakerReport {
     pub first_failure_mono_nanos: Option<u64>,
     /// Calls counted since the start of the process.
     pub calls: CallCounts,
+    /// What a policy of rates looks at; `null` where failures in a row are counted.
+    #[serde(default)]
+    pub window: Option<WindowCounts>,
     /// Transitions after the cursor that was asked for.
     pub transitions: Transitions,
 }
@@ -113,14 +124,29 @@ pub struct BreakerReport {
 pub struct CallCounts {
     /// Let through. It stands still where there is no traffic.
     pub permitted: u64,
-    /// Refused: the breaker was open, or half-open with its trial in flight.
+    /// Refused: the breaker was open, or half-open with its trials in flight.
     pub not_permitted: u64,
     /// Succeeded.
     pub success: u64,
     /// Failed.
     pub failure: u64,
-    /// Counted as neither: cancelled, cut by a deadline, or let through before the breaker last changed its state.
+    /// Counted as neither: cancelled, cut by a deadline, said to be ignored, or let through before the breaker last
+    /// changed its state.
     pub ignored: u64,
+    /// Of the successes and failures, those that were slow; 0 where slow calls are not looked for.
+    pub slow: u64,
+}
+
+/// The newest calls of a closed breaker, as far as its window reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WindowCounts {
+    /// Calls in it.
+    pub calls: u64,
+    /// Of these, failed.
+    pub failures: u64,
+    /// Of these, slow.
+    pub slow: u64,
 }
 
 /// A piece of a breaker's record of transitions: those after the cursor that was asked for, oldest first.
@@ -181,180 +207,4 @@ pub struct Transition {
     pub mono_nanos: u64,
     /// Why.
     pub cause: Cause,
-}
-
-/// State of a circuit breaker: Closed lets calls through, Open refuses them, HalfOpen lets one trial call decide.
-// The variants have no doc comments: with them the schema is a `oneOf`, which Kubernetes' structural schemas refuse.
-#[allow(missing_docs, reason = "said in the type's sentence")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
-pub enum State {
-    Closed,
-    Open,
-    HalfOpen,
-}
-
-impl State {
-    /// Every state, in the order of an outage.
-    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
-
-    /// Its name, as on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "Closed",
-            Self::Open => "Open",
-            Self::HalfOpen => "HalfOpen",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Why a breaker changed its state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all_fields = "camelCase")]
-pub enum Cause {
-    /// The process started.
-    Started,
-    /// So many failures in a row.
-    ConsecutiveFailures {
-        /// How many.
-        count: u64,
-        /// What was counted.
-        unit: Unit,
-        /// What the last of them said, in a word or two.
-        last_error: String,
-    },
-    /// The breaker was open as long as it should be.
-    OpenTimeElapsed,
-    /// The trial call of a half-open breaker succeeded.
-    TrialSucceeded,
-    /// The trial call of a half-open breaker failed.
-    TrialFailed {
-        /// What it said, in a word or two.
-        last_error: String,
-    },
-    /// A cause that this version does not know; newer clients may send it.
-    #[serde(untagged)]
-    Other {
-        /// The kind as it was sent.
-        kind: String,
-    },
-}
-
-impl Cause {
-    /// Its `kind` on the wire.
-    pub fn kind(&self) -> &str {
-        match self {
-            Self::Started => "Started",
-            Self::ConsecutiveFailures { .. } => "ConsecutiveFailures",
-            Self::OpenTimeElapsed => "OpenTimeElapsed",
-            Self::TrialSucceeded => "TrialSucceeded",
-            Self::TrialFailed { .. } => "TrialFailed",
-            Self::Other { kind } => kind,
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    /// A few words for people: `3 failed attempts in a row (timeout)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started => f.write_str("process started"),
-            Self::ConsecutiveFailures { count: 1, unit, last_error } => write!(f, "1 failed {unit} ({last_error})"),
-            Self::ConsecutiveFailures { count, unit, last_error } => {
-                write!(f, "{count} failed {unit}s in a row ({last_error})")
-            }
-            Self::OpenTimeElapsed => f.write_str("open time elapsed"),
-            Self::TrialSucceeded => f.write_str("trial call succeeded"),
-            Self::TrialFailed { last_error } => write!(f, "trial call failed ({last_error})"),
-            Self::Other { kind } => f.write_str(kind),
-        }
-    }
-}
-
-/// What a breaker counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unit {
-    /// Every attempt: the breaker stands inside the retries.
-    Attempt,
-    /// Whole calls: the breaker stands outside the retries.
-    Call,
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Attempt => "attempt",
-            Self::Call => "call",
-        })
-    }
-}
-
-/// How far a reader has read: the last sequence number it saw, and of which process. Written `EPOCH:SEQ`.
-///
-/// ```
-/// use breakwater_breaker::wire::Cursor;
-///
-/// let cursor: Cursor = "6f0f3bd8-2f0c-4d5e-9a51-0e6d1a8c9b11:42".parse().unwrap();
-/// assert_eq!(cursor.seq, 42);
-/// assert_eq!(cursor.to_string(), "6f0f3bd8-2f0c-4d5e-9a51-0e6d1a8c9b11:42");
-/// assert!("42".parse::<Cursor>().is_err());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    /// [`Instance::epoch`] of the process.
-    pub epoch: Uuid,
-    /// The last sequence number that was seen; 0 before the first.
-    pub seq: u64,
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.epoch, self.seq)
-    }
-}
-
-/// Not a [`Cursor`]; its text says what one looks like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidCursor {
-    given: String,
-}
-
-impl fmt::Display for InvalidCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let example = "6f0f3bd8-2f0c-4d5e-9a51-0e6d1a8c9b11:42";
-        write!(f, "`{}` is no cursor: write EPOCH:SEQ, as `transitions.next` says it, like {example}", self.given)
-    }
-}
-
-impl std::error::Error for InvalidCursor {}
-
-impl FromStr for Cursor {
-    type Err = InvalidCursor;
-
-    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
-        let parse = || {
-            let (epoch, seq) = text.split_once(':')?;
-            Some(Self { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
-        };
-        parse().ok_or_else(|| InvalidCursor { given: text.chars().take(80).collect() })
-    }
-}
-
-impl Serialize for Cursor {
-    fn serialize<S: ser::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cursor {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
 }

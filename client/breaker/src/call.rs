@@ -1,0 +1,122 @@
+//! Whole calls through a breaker: the permit, the result, and what it means, in one go.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    breaker::Breaker,
+    classify::{Classify, ErrorsFail},
+    permit::NotPermitted,
+};
+
+/// Why a call through a breaker brought no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error<E> {
+    /// The breaker refused it, and it was not made.
+    NotPermitted(NotPermitted),
+    /// It was made, and failed.
+    Failed(E),
+}
+
+impl<E> Error<E> {
+    /// What the breaker said, if it refused the call; it says how long to wait, too.
+    pub fn not_permitted(&self) -> Option<NotPermitted> {
+        match self {
+            Self::NotPermitted(refused) => Some(*refused),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPermitted(refused) => refused.fmt(f),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotPermitted(_) => None,
+            // Its words are this error's own.
+            Self::Failed(error) => error.source(),
+        }
+    }
+}
+
+impl Breaker {
+    /// Calls `call` if the breaker permits it; an `Err` is a failure.
+    ///
+    /// # Errors
+    /// [`Error::NotPermitted`] if it does not, else what `call` brings.
+    ///
+    /// ```
+    /// use breakwater_breaker::{Breaker, Error, Settings};
+    ///
+    /// let breaker = Breaker::new("backend", Settings::default());
+    /// for _ in 0..3 {
+    ///     assert_eq!(breaker.call(|| Err::<(), _>("timeout")), Err(Error::Failed("timeout")));
+    /// }
+    /// let refused = breaker.call(|| Err::<(), _>("timeout")).unwrap_err().not_permitted().unwrap();
+    /// assert!(refused.trial_in.unwrap().as_secs_f64() > 9.0);
+    /// ```
+    pub fn call<T, E: fmt::Display>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, Error<E>> {
+        self.call_by(&ErrorsFail, call)
+    }
+
+    /// As [`call`](Self::call), with a classifier that says what a result means.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_by<T, E>(
+        &self,
+        classifier: &impl Classify<Result<T, E>>,
+        call: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, Error<E>> {
+        let permit = self.try_acquire().map_err(Error::NotPermitted)?;
+        let started = self.mono_nanos();
+        let result = call();
+        permit.finish(&classifier.classify(&result, self.since(started)));
+        result.map_err(Error::Failed)
+    }
+
+    /// Awaits `call` if the breaker permits it; an `Err` is a failure. Dropped before its end, it counts as neither.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// ```
+    /// use breakwater_breaker::{Breaker, Settings};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let breaker = Breaker::new("backend", Settings::default());
+    /// let answer = breaker.run(async { Ok::<_, std::io::Error>(42) }).await;
+    /// assert_eq!(answer.unwrap(), 42);
+    /// # })
+    /// ```
+    pub async fn run<T, E: fmt::Display>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, Error<E>> {
+        self.run_by(&ErrorsFail, call).await
+    }
+
+    /// As [`run`](Self::run), with a classifier that says what a result means.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run_by<T, E>(
+        &self,
+        classifier: &impl Classify<Result<T, E>>,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Error<E>> {
+        let permit = self.try_acquire().map_err(Error::NotPermitted)?;
+        let started = self.mono_nanos();
+        let result = call.await;
+        permit.finish(&classifier.classify(&result, self.since(started)));
+        result.map_err(Error::Failed)
+    }
+
+    pub(crate) fn since(&self, started: u64) -> Duration {
+        Duration::from_nanos(self.mono_nanos().saturating_sub(started))
+    }
+}
