@@ -81,7 +81,7 @@ impl Target {
 }
 
 /// Makes the breaker half-open when its open time is over, without any call. Its listener tells of it.
-async fn half_open_in_time(breaker: &Breaker, clock: Clock, mut newest: watch::Receiver<u64>) {
+pub async fn half_open_in_time(breaker: &Breaker, clock: Clock, mut newest: watch::Receiver<u64>) {
     loop {
         newest.mark_unchanged();
         if let Some(due) = breaker.tick_at() {

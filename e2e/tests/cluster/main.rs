@@ -5,6 +5,7 @@ mod choosing;
 mod crashes;
 mod ends;
 mod inconclusive;
+mod keep_alive;
 mod limits;
 mod outage;
 mod protocol;
