@@ -33,7 +33,7 @@ impl Followed {
     pub fn new(target: &settings::Target, epoch: Uuid, metrics: TargetMetrics, clock: Clock) -> Self {
         let (sender, newest) = watch::channel(0);
         let name = target.name.clone();
-        let breaker = Breaker::builder(&name).settings(target.settings.breaker()).epoch(epoch).clock(clock);
+        let breaker = Breaker::builder(&name).settings(target.settings.breaker.settings()).epoch(epoch).clock(clock);
         let breaker = breaker.listener(move |transition| {
             // What the result of an attempt makes is logged after that result.
             if !transition.cause.is_of_result() {

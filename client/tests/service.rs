@@ -167,3 +167,19 @@ async fn the_end_cuts_a_waiting_poll_short() {
     }
     client.ended().await;
 }
+
+#[tokio::test]
+async fn a_breaker_of_rates_opens_by_its_rate_and_not_by_failures_in_a_row() {
+    let backend = TestBackend::start();
+    let args = "--policy rates --window 20 --minimum-calls 10 --failure-rate 50% --half-open-calls 2";
+    let client = TestClient::start(&backend.url(), &format!("{FAST} {args}")).await;
+    client.until_status("five successes", |report| report.calls.success >= 5).await;
+    backend.answer(500);
+    let mut cursor = client.cursor();
+    let opened = client.until(Open, &mut cursor).await;
+    assert_eq!(opened[0].cause.kind(), "FailureRate", "{opened:?}");
+    let calls = client.status("").await.calls;
+    assert!(calls.failure >= 5 && calls.failure >= calls.success.min(10), "{calls:?}");
+    backend.answer(0);
+    client.until(Closed, &mut cursor).await;
+}

@@ -1,5 +1,6 @@
 //! What the program is told: by its command line, by the environment, and by a file of settings, in this order of weight.
 
+mod breaker;
 mod file;
 mod target;
 
@@ -12,6 +13,7 @@ use clap::{
 };
 use reqwest::Url;
 
+pub use breaker::{BreakerSettings, PolicyKind};
 pub use file::{Entry, File, Refusal};
 pub use target::{Contradiction, FallbackKind, Target, TargetSettings, http_url, target_name};
 

@@ -1,15 +1,12 @@
 //! How one target is called.
 
-use std::{
-    num::{NonZeroU32, NonZeroU64},
-    time::Duration,
-};
+use std::{num::NonZeroU32, time::Duration};
 
-use breakwater_breaker::{OpenTime, Policy, Unit};
 use breakwater_service::{duration, share};
 use clap::{Args, ValueEnum};
 use reqwest::{Method, Url};
 
+use super::BreakerSettings;
 use crate::{caller::Plan, fallback, retry};
 
 /// A target: what is called, and how.
@@ -74,13 +71,9 @@ pub struct TargetSettings {
     #[arg(long, env = "CLIENT_FALLBACK_ANSWER")]
     pub fallback_answer: Option<String>,
 
-    /// This many failed attempts in a row open the breaker
-    #[arg(long, env = "CLIENT_FAILURE_THRESHOLD", default_value = "3")]
-    pub failure_threshold: NonZeroU64,
-
-    /// How long the breaker stays open before a trial call
-    #[arg(long, env = "CLIENT_OPEN_FOR", default_value = "10s", value_parser = above_zero)]
-    pub open_for: Duration,
+    /// How its breaker behaves.
+    #[command(flatten)]
+    pub breaker: BreakerSettings,
 }
 
 /// What a call gets that the breaker refuses.
@@ -106,16 +99,11 @@ pub struct Contradiction {
 impl TargetSettings {
     /// What each setting allows by itself, but not together with another.
     pub fn contradiction(&self) -> Option<Contradiction> {
-        let Self { attempts, failure_threshold, attempt_timeout, retry_base, retry_cap, .. } = self;
+        let Self { attempts, attempt_timeout, retry_base, retry_cap, .. } = self;
         let deadline = self.plan().deadline;
         let found = |between: &[&'static str], said| Some(Contradiction { between: between.to_vec(), said });
-        if u64::from(attempts.get()) >= failure_threshold.get() {
-            let enough = attempts.saturating_add(1).max(NonZeroU32::new(2).expect("2 is not 0"));
-            let said = format!(
-                "--attempts {attempts} must be fewer than --failure-threshold {failure_threshold}: one call alone \
-                 must not open the breaker; write --attempts 1 or a threshold of {enough} or more"
-            );
-            found(&["attempts", "failure-threshold"], said)
+        if let Some(found) = self.breaker.contradiction(attempts.get(), *attempt_timeout) {
+            Some(found)
         } else if *attempt_timeout > deadline {
             let said = format!(
                 "--attempt-timeout {attempt_timeout:?} must not exceed the deadline of a call, {deadline:?} (--deadline, \
@@ -134,14 +122,6 @@ impl TargetSettings {
         } else {
             None
         }
-    }
-
-    /// The breaker's settings.
-    pub fn breaker(&self) -> breakwater_breaker::Settings {
-        breakwater_breaker::Settings::default()
-            .with_policy(Policy::ConsecutiveFailures(self.failure_threshold))
-            .with_open_time(OpenTime::fixed(self.open_for))
-            .with_unit(Unit::Attempt)
     }
 
     /// How ticks call.
@@ -168,7 +148,7 @@ impl TargetSettings {
     }
 }
 
-fn above_zero(text: &str) -> Result<Duration, String> {
+pub(super) fn above_zero(text: &str) -> Result<Duration, String> {
     let duration = duration::parse(text)?;
     if duration.is_zero() { Err("write a duration above zero, like 500ms or 3s".to_owned()) } else { Ok(duration) }
 }

@@ -1,6 +1,6 @@
-use std::{io::Write, time::Duration};
+use std::{io::Write, num::NonZeroU64, time::Duration};
 
-use breakwater_breaker::{OpenTime, Policy};
+use breakwater_breaker::{OpenTime, Percent, Policy, Rates, SlowCalls, Window};
 
 use super::*;
 
@@ -53,8 +53,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((plan.interval.as_secs(), plan.deadline.as_secs(), plan.attempts), (3, 3, 2));
     assert_eq!(settings.attempt_timeout.as_secs(), 2);
     assert_eq!((plan.retry_base.as_millis(), plan.retry_cap.as_millis()), (100, 500));
-    assert_eq!(settings.breaker().policy, Policy::consecutive_failures(3));
-    assert_eq!(settings.breaker().open_time, OpenTime::fixed(Duration::from_secs(10)));
+    assert_eq!(settings.breaker.settings().policy, Policy::consecutive_failures(3));
+    assert_eq!(settings.breaker.settings().open_time, OpenTime::fixed(Duration::from_secs(10)));
 }
 
 #[test]
@@ -73,6 +73,16 @@ fn what_contradicts_is_refused_with_what_to_write_instead() {
         ("--method get", "write GET, HEAD"),
         ("--fallback default", "write --fallback-answer ANSWER too"),
         ("--fallback-answer []", "write --fallback default or last-good too"),
+        ("--failure-rate 50%", "--failure-rate is never looked at: write --policy rates too"),
+        ("--window 30s", "write --policy rates too"),
+        ("--policy rates --failure-rate 0%", "from 1% to 100%"),
+        ("--policy rates --window 0s", "a time, like 30s"),
+        ("--policy rates --window 0", "a number of attempts"),
+        ("--policy rates --minimum-calls 2", "fewer than --minimum-calls and --window"),
+        ("--policy rates --window 2", "fewer than --minimum-calls and --window"),
+        ("--policy rates --slow-call-rate 50%", "write --slow-call TIME too"),
+        ("--policy rates --slow-call 2s", "must be shorter than --attempt-timeout"),
+        ("--open-for-longest 5s", "must not be shorter than --open-for 10s"),
         ("--backend-url https://backend/", "https: is not spoken here"),
         ("--backend-url backend:5000/data", "write it like http://backend:5000/data"),
         ("--breaker-name a,b", "letters, digits"),
@@ -85,9 +95,41 @@ fn what_contradicts_is_refused_with_what_to_write_instead() {
         assert_eq!(error.exit_code(), 2, "{args}");
         assert!(error.to_string().contains(said), "{args}: {error}");
     }
-    for args in ["--attempts 1 --failure-threshold 2", "--interval 2s", "--interval 1s --deadline 2s"] {
+    for args in [
+        "--attempts 1 --failure-threshold 2",
+        "--policy rates --attempts 3",
+        "--interval 2s",
+        "--interval 1s --deadline 2s",
+    ] {
         assert!(read(args).is_ok(), "{args}");
     }
+}
+
+#[test]
+fn every_policy_of_the_breaker_can_be_set() {
+    let breaker = |args: &str| read(args).unwrap().targets[0].settings.breaker.settings();
+    let percent = |percent| Percent::new(percent).unwrap();
+    assert_eq!(breaker("--policy rates").policy, Policy::Rates(Rates::default()));
+    let rates =
+        "--policy rates --window 30s --minimum-calls 20 --failure-rate 40% --slow-call 500ms --slow-call-rate 80%";
+    let slow_calls = SlowCalls { longer_than: Duration::from_millis(500), rate: percent(80) };
+    assert_eq!(
+        breaker(rates).policy,
+        Policy::Rates(Rates {
+            window: Window::time(Duration::from_secs(30)),
+            minimum_calls: NonZeroU64::new(20).unwrap(),
+            failure_rate: percent(40),
+            slow_calls: Some(slow_calls),
+        })
+    );
+    let Policy::Rates(rates) = breaker("--policy rates --window 50").policy else { panic!("rates") };
+    assert_eq!(rates.window, Window::calls(50));
+
+    let [five, sixty] = [5, 60].map(Duration::from_secs);
+    let open = breaker("--open-for 5s --open-for-longest 60s --open-for-jitter 20%").open_time;
+    assert_eq!(open, OpenTime::growing(five, sixty).with_jitter(percent(20)));
+    let half_open = breaker("--half-open-calls 3 --half-open-wait 5s").half_open;
+    assert_eq!((half_open.calls.get(), half_open.wait), (3, Some(five)));
 }
 
 #[test]
@@ -117,7 +159,8 @@ retry-budget = 0.5
 fn the_nearest_source_has_the_greatest_weight() {
     let said = |settings: &Settings| {
         let of = |target: &Target| {
-            let TargetSettings { interval, failure_threshold, open_for, .. } = &target.settings;
+            let TargetSettings { interval, breaker: BreakerSettings { failure_threshold, open_for, .. }, .. } =
+                &target.settings;
             let [interval, open_for] = [interval, open_for].map(|time| time.as_secs());
             format!("{} {} {interval} {failure_threshold} {open_for}", target.name, target.url)
         };
