@@ -5,7 +5,7 @@ use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome};
 use breakwater_e2e::bare;
 use breakwater_operator::{apply::Hands, clock::Clock, decide::Victim, halt::Halt};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -40,9 +40,21 @@ impl Bench {
         Ok(self.pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?)
     }
 
+    /// The pod serves, as a kubelet would say it.
+    async fn is_ready(&self, pod: &Pod) -> Result<()> {
+        let status = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        let patch = Patch::Merge(status);
+        Ok(self.pods.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await.map(drop)?)
+    }
+
     /// An experiment whose status has a kill of this pod written down.
     async fn experiment(&self, name: &str, pod: &Pod) -> Result<(ChaosExperiment, Victim)> {
-        let manifest = json!({
+        self.experiment_with(name, pod, json!({})).await
+    }
+
+    /// The same, with a change to the manifest.
+    async fn experiment_with(&self, name: &str, pod: &Pod, change: Value) -> Result<(ChaosExperiment, Victim)> {
+        let mut manifest = json!({
             "apiVersion": "chaos.breakwater.dev/v1alpha1", "kind": "ChaosExperiment", "metadata": {"name": name},
             "spec": {
                 "target": {"selector": {"matchLabels": {"app": "backend"}}, "pods": {"all": {}}},
@@ -50,6 +62,7 @@ impl Bench {
                 "observe": {"clients": [{"name": "client", "selector": {"matchLabels": {"app": "client"}}, "port": 8080, "breaker": "backend"}]},
             }
         });
+        merge(&mut manifest, change);
         let mut made = self.experiments.create(&PostParams::default(), &serde_json::from_value(manifest)?).await?;
         let (at, uid) = ("2026-12-01T09:00:00Z", pod.uid().context("it has a uid")?);
         let status: Value = json!({"phase": "Killing", "run": {
@@ -83,6 +96,14 @@ impl Bench {
         ensure!(attempt.sent_at.is_none(), "{words}: it was sent");
         ensure!(self.lives(pod).await?, "{words}: the pod is dead");
         Ok(())
+    }
+}
+
+/// As a merge patch does it.
+fn merge(into: &mut Value, change: Value) {
+    match change {
+        Value::Object(fields) => fields.into_iter().for_each(|(key, value)| merge(&mut into[key], value)),
+        value => *into = value,
     }
 }
 
@@ -129,6 +150,47 @@ async fn only_what_is_written_down_and_still_wanted_is_killed() {
         bench.refused(&experiment, &victim, &reborn, Outcome::Failed, "the experiment is gone").await?;
         let (_, _) = bench.experiment("two", &reborn).await?;
         bench.refused(&experiment, &victim, &reborn, Outcome::Failed, "the experiment is gone").await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_halt_an_abort_too_few_ready_pods_and_a_dry_run_stop_a_kill_at_the_last_moment() {
+    bare("last-moment", async |client, namespace| -> Result<()> {
+        let bench = Bench::new(client.clone(), namespace);
+        let pod = bench.pod("backend-0").await?;
+        bench.is_ready(&pod).await?;
+        let (experiment, victim) = bench.experiment("one", &pod).await?;
+
+        let halts: Api<ConfigMap> = Api::namespaced(client, namespace);
+        let halt = json!({"metadata": {"name": "halt"}, "data": {"halt": "true"}});
+        halts.create(&PostParams::default(), &serde_json::from_value(halt)?).await?;
+        bench.refused(&experiment, &victim, &pod, Outcome::Failed, "ConfigMap halt").await?;
+        halts.delete("halt", &DeleteParams::default()).await?;
+
+        let change =
+            async |patch: Value| bench.experiments.patch("one", &PatchParams::default(), &Patch::Merge(patch)).await;
+        change(json!({"metadata": {"annotations": {breakwater_crds::ABORT: "now"}}})).await?;
+        bench.refused(&experiment, &victim, &pod, Outcome::Failed, "aborted").await?;
+        change(json!({"metadata": {"annotations": {breakwater_crds::ABORT: null}}})).await?;
+
+        // The spec of a run that is under way stands still, so each of these is an experiment of its own.
+        let target = json!({"spec": {"target": {"minAvailable": 1}}});
+        let (few, victim) = bench.experiment_with("few", &pod, target).await?;
+        bench.refused(&few, &victim, &pod, Outcome::Blocked, "1 target pods are ready").await?;
+        let (dry, victim) = bench.experiment_with("dry", &pod, json!({"spec": {"dryRun": true}})).await?;
+        bench.refused(&dry, &victim, &pod, Outcome::DryRun, "dryRun").await?;
+        let owned = json!({"spec": {"target": {"workload": {"kind": "ReplicaSet", "name": "backend"}}}});
+        let (owned, victim) = bench.experiment_with("owned", &pod, owned).await?;
+        bench.refused(&owned, &victim, &pod, Outcome::Failed, "spec.target.workload").await?;
+
+        // With another ready pod beside it, it may go.
+        let second = bench.pod("backend-1").await?;
+        bench.is_ready(&second).await?;
+        let attempt = bench.hands.kill(&few, &Victim { uid: pod.uid().context("uid")?, ..victim }).await;
+        ensure!(attempt.is_some_and(|attempt| attempt.outcome == Outcome::Deleted));
+        ensure!(!bench.lives(&pod).await? && bench.lives(&second).await?);
+        Ok(())
     })
     .await;
 }

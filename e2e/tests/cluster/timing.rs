@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use breakwater_crds::{Phase, Reason, Verdict};
 use breakwater_e2e::{RUN, SOON, lab, run_of};
 use jiff::SignedDuration;
+use kube::ResourceExt;
 
 const SCHEDULED: &str = "
 apiVersion: chaos.breakwater.dev/v1alpha1
@@ -91,6 +92,35 @@ async fn at_starts_once_and_a_missed_one_is_told() {
         let far = lab.status("far", SOON, |status| status.next_schedule_time.is_some()).await?;
         ensure!((far.phase, far.reason) == (Some(Phase::Waiting), Some(Reason::Scheduled)), "{:?}", far.message);
         ensure!(far.run.is_none());
+        // Only afternoons in Kathmandu are left, which is a quarter to six hours ahead.
+        let schedule =
+            "schedule: {cron: '15 * * * *', timeZone: Asia/Kathmandu, excluded: [{to: '12:00'}, {days: [Sun]}]}";
+        let afternoons =
+            ONE.replace("  observe:", &format!("  {schedule}\n  observe:")).replace("earlier", "afternoons");
+        lab.apply(&afternoons).await?;
+        let status = lab.status("afternoons", SOON, |status| status.next_schedule_time.is_some()).await?;
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::Offset::from_seconds(5 * 3600 + 45 * 60)?);
+        let next = status.next_schedule_time.context("it has a start")?.to_zoned(zone);
+        ensure!(next.hour() >= 12 && next.minute() == 15 && next.weekday() != jiff::civil::Weekday::Sunday, "{next}");
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_others_do_to_the_targets_is_told() {
+    lab("disturbed", &["demo.backend.replicas=3"], async |lab| -> Result<()> {
+        lab.apply(ONE).await?;
+        let status =
+            lab.status("earlier", SOON, |status| status.run.as_ref().is_some_and(|run| run.killed > 0)).await?;
+        let spared = &run_of(&status)?.spared;
+        let pods = lab.pods_with("app=backend").await?;
+        let mine = pods.iter().find(|pod| spared.contains(&pod.uid().unwrap_or_default())).context("one is spared")?;
+        lab.kubectl(&["delete", "pod", &mine.name_any(), "--grace-period=0", "--force"], "").await?.text()?;
+        let status = lab.complete("earlier").await?;
+        let told = &run_of(&status)?.disturbances;
+        ensure!(told.len() == 1 && Some(&told[0].uid) == mine.uid().as_ref(), "{told:?}");
+        ensure!(status.message.as_deref().is_some_and(|said| said.contains("others")), "{:?}", status.message);
         Ok(())
     })
     .await;

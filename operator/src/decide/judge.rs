@@ -85,8 +85,7 @@ fn newest(run: &Run) -> Timestamp {
     let kill = run.kills.last().map(|kill| kill.sent_at.unwrap_or(kill.planned_at));
     // Between rounds it is a moment to come.
     let waited = run.waited_until.filter(|_| run.round == 1);
-    let round = run.rounds.last().map(|round| round.completed_at);
-    let moments = [waited, round, run.round_at, run.targets_lost_at, run.targets_ready_at, kill];
+    let moments = [waited, run.round_at, run.targets_lost_at, run.targets_ready_at, kill];
     moments.into_iter().flatten().fold(run.started_at, Timestamp::max)
 }
 

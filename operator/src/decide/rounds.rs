@@ -34,7 +34,6 @@ pub fn next(spec: &ChaosExperimentSpec, run: &mut Run, now: Timestamp) {
     run.waited_until = Some(pause.after(now));
     (run.hold_until, run.first_kill_at, run.first_failure_at) = (None, None, None);
     (run.targets_lost_at, run.targets_ready_at) = (None, None);
-    run.spared.clear();
     run.survivors.clear();
 }
 

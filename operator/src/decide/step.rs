@@ -260,7 +260,7 @@ impl Step<'_> {
 fn first_of<'a>(world: &'a World, run: &Run, experiment: &ChaosExperiment) -> Option<&'a Rival> {
     let key = |ticket: Option<u64>, uid: &str| (ticket.unwrap_or(0), uid.to_string());
     let own = key(run.ticket, &uid(experiment).to_string());
-    world.rivals.iter().find(|rival| rival.ticket.is_none() || key(rival.ticket, &rival.uid) < own)
+    world.rivals.iter().find(|rival| key(rival.ticket, &rival.uid) < own)
 }
 
 /// The version under which the run is first read back, in the order of the API server's store: whoever is written later has a

@@ -197,6 +197,16 @@ fn of_two_experiments_with_a_target_in_common_the_later_waits_and_says_for_whom(
     sim.rivals.clear();
     assert_eq!(sim.complete(LIMIT).verdict, Some(Verdict::Passed));
 
+    // The wait is a moment that the clock may not go back behind.
+    let mut sim = Sim::new(&manifest("{all: {}}", HELD, "{}"), 0, 1);
+    sim.rivals = vec![rival(None)];
+    let waits = |sim: &Sim| sim.now > at("2026-12-01T10:00:00Z");
+    sim.until(LIMIT, waits);
+    sim.rivals.clear();
+    sim.until(LIMIT, |sim| sim.status().reason == Some(Reason::NoTargets));
+    sim.jump(SignedDuration::from_secs(-600));
+    assert_eq!(sim.complete(LIMIT).reason, Some(Reason::ClockWentBack));
+
     // One that came later is not waited for.
     let mut sim = Sim::new(&manifest("{all: {}}", HELD, "{}"), 1, 1);
     sim.rivals = vec![rival(Some(u64::MAX))];
