@@ -273,7 +273,10 @@ fn ticket(experiment: &ChaosExperiment) -> u64 {
 /// The next moment at which something is due by the clock alone.
 fn next_look(spec: &ChaosExperimentSpec, run: &Run, now: Timestamp) -> Duration {
     let due = |moment: Timestamp| elapsed(now, moment).max(Duration::from_millis(1));
-    let mut next = LOOK_AGAIN.min(due(spec.timeout.after(run.baseline_at.unwrap_or(run.started_at))));
+    let mut next = LOOK_AGAIN;
+    if let Some(baseline) = run.baseline_at {
+        next = next.min(due(spec.timeout.after(baseline)));
+    }
     if let Some(pause) = run.waited_until.filter(|end| *end > now) {
         next = next.min(due(pause));
     }

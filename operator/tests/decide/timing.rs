@@ -106,10 +106,10 @@ fn a_schedule_that_cannot_be_used_or_never_comes_says_so_and_is_left_alone() {
         ("cron: '0 0 * * *', timeZone: Mars/Olympus", Reason::InvalidSpec),
         ("cron: '0 0 30 2 *'", Reason::NeverDue),
     ] {
-        let sim = scheduled(schedule);
-        let decision = decide(&sim.experiment, &World::default(), sim.now);
-        assert_eq!((decision.status.reason, decision.requeue), (Some(reason), None), "{schedule}");
-        assert_eq!(decision.status.next_schedule_time, None);
+        let mut sim = scheduled(schedule);
+        sim.look(Fault::None);
+        assert_eq!((sim.status().reason, sim.status().next_schedule_time), (Some(reason), None), "{schedule}");
+        assert!(sim.is_idle(), "{schedule}");
     }
 }
 
@@ -201,7 +201,9 @@ fn of_two_experiments_with_a_target_in_common_the_later_waits_and_says_for_whom(
     let mut sim = Sim::new(&manifest("{all: {}}", HELD, "{}"), 0, 1);
     sim.rivals = vec![rival(None)];
     let waits = |sim: &Sim| sim.now > at("2026-12-01T10:00:00Z");
+    let looks = sim.looks;
     sim.until(LIMIT, waits);
+    assert!(sim.looks - looks < 1900, "it looks now and then, however long it waits: {}", sim.looks - looks);
     sim.rivals.clear();
     sim.until(LIMIT, |sim| sim.status().reason == Some(Reason::NoTargets));
     sim.jump(SignedDuration::from_secs(-600));
