@@ -45,7 +45,7 @@ pub(super) fn victims(run: &Run, now: Timestamp) -> Vec<Victim> {
 pub(super) fn is_pending(run: &Run, kill: &KillRecord, now: Timestamp) -> bool {
     match kill.outcome {
         Outcome::Planned => true,
-        Outcome::Blocked => kill.slot >= run.first_slot && now <= deadline(run, kill),
+        Outcome::Blocked => kill.round == run.round && now <= deadline(run, kill),
         _ => false,
     }
 }

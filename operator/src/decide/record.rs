@@ -53,7 +53,7 @@ pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
         kill.sent_at = attempt.sent_at;
         kill.message = attempt.message.as_deref().map(|message| readable(message, MAX_MESSAGE));
         let at = attempt.sent_at.unwrap_or(kill.planned_at);
-        let of_round = kill.slot >= run.first_slot;
+        let of_round = kill.round == run.round;
         if is_done(attempt.outcome) {
             run.killed += 1;
         }

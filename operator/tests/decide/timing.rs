@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use breakwater_crds::{Phase, Reason, Verdict};
-use breakwater_operator::decide::{LONGEST_WAIT, decide};
+use breakwater_crds::{Outcome, Phase, Reason, Verdict};
+use breakwater_operator::decide::{Attempt, LONGEST_WAIT, decide, outcomes};
 use breakwater_operator::world::{Rival, World};
 use jiff::{SignedDuration, Timestamp};
 
@@ -147,6 +147,13 @@ fn each_round_has_a_baseline_of_its_own_and_is_judged_by_itself() {
     sim.until(LIMIT, |sim| sim.experiment.status.is_some() && sim.status().reason == Some(Reason::BetweenRounds));
     assert_eq!(sim.status().phase, Some(Phase::Waiting));
     let (ended, killed) = (sim.now, sim.killed.len());
+    // What another operator says late of the first round is not of the second.
+    let mut late = sim.run().clone();
+    late.kills[0].outcome = Outcome::Gone;
+    let said =
+        Attempt { uid: late.kills[0].uid.clone(), sent_at: Some(ended), outcome: Outcome::Deleted, message: None };
+    outcomes(&mut late, &[said]);
+    assert_eq!((late.kills[0].outcome, late.first_kill_at), (Outcome::Deleted, None));
     // The target is away when the pause ends: the round waits for it.
     sim.until(LIMIT, |sim| sim.now.duration_since(ended) > SignedDuration::from_secs(19));
     sim.pods.iter_mut().for_each(|pod| pod.ready_at = sim.now + SignedDuration::from_secs(10));
