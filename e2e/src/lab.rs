@@ -22,6 +22,10 @@ use crate::{
     wait::until,
 };
 
+/// What a release has that belongs to no namespace.
+const CLUSTER_WIDE: &str = "validatingadmissionpolicybindings,validatingadmissionpolicies,\
+    mutatingadmissionpolicybindings,mutatingadmissionpolicies,clusterrolebindings,clusterroles";
+
 /// A test's own part of the cluster.
 pub struct Lab {
     /// Its namespace.
@@ -37,6 +41,20 @@ pub struct Lab {
 pub async fn lab(name: &str, values: &[&str], test: impl AsyncFnOnce(&Lab) -> Result<()>) {
     in_namespace(name, async |lab| {
         lab.install(values).await?;
+        test(lab).await
+    })
+    .await;
+}
+
+/// Runs a test in a laboratory whose operator runs the experiments of every namespace that opts in. There is no demo in it.
+///
+/// # Panics
+/// Where the test fails, after the laboratory was printed.
+pub async fn open_lab(name: &str, values: &[&str], test: impl AsyncFnOnce(&Lab) -> Result<()>) {
+    in_namespace(name, async |lab| {
+        // What belongs to no namespace must not clash with another release's.
+        let name = format!("fullnameOverride={}", lab.namespace);
+        lab.helm_install(&[&[name.as_str(), "demo.enabled=false"], values].concat()).await?;
         test(lab).await
     })
     .await;
@@ -80,22 +98,40 @@ impl Lab {
 
     /// An operator that may touch this namespace alone, and the demo.
     async fn install(&self, values: &[&str]) -> Result<()> {
+        let own = format!("operator.watchNamespaces={{{}}}", self.namespace);
+        self.helm_install(&[&[own.as_str()], values].concat()).await
+    }
+
+    /// The chart, with these values, into this namespace.
+    async fn helm_install(&self, values: &[&str]) -> Result<()> {
         let chart = tools::root().join("charts/breakwater");
         let chart = chart.to_str().context("the path of the checkout is text")?;
-        let own = format!("operator.namespace={}", self.namespace);
         let mut args =
             vec!["install", "breakwater", chart, "--namespace", &self.namespace, "--wait", "--timeout", "3m"];
-        for value in [own.as_str(), "crds.install=false"].iter().chain(values) {
+        for value in ["crds.install=false"].iter().chain(values) {
             args.extend(["--set", *value]);
         }
         helm(&args).await?.text().context("helm install").map(drop)
     }
 
     async fn remove(&self) {
+        if let Err(error) = self.remove_cluster_wide().await {
+            eprintln!("policies and roles of {} may be left: {error:#}", self.namespace);
+        }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         if let Err(error) = namespaces.delete(&self.namespace, &DeleteParams::background()).await {
             eprintln!("namespace {} is left: {error}", self.namespace);
         }
+    }
+
+    /// What belongs to no namespace would outlive this one, whose name it bears.
+    async fn remove_cluster_wide(&self) -> Result<()> {
+        let there = kubectl(&["get", CLUSTER_WIDE, "--output=name"], "").await?.text()?;
+        let own: Vec<_> = there.lines().filter(|name| name.contains(&self.namespace)).collect();
+        if own.is_empty() {
+            return Ok(());
+        }
+        kubectl(&[&["delete", "--ignore-not-found", "--wait=false"], &own[..]].concat(), "").await?.text().map(drop)
     }
 
     /// `kubectl -n NAMESPACE ARGS`, with this text on its standard input.

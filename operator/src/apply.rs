@@ -15,6 +15,7 @@ use crate::{
     error::{Error, in_time},
     halt::Halt,
     observe::{list, selector},
+    requester,
     workload::{self, Owners},
     world::{exemption, is_ready},
 };
@@ -30,12 +31,19 @@ pub struct Hands {
     events: Recorder,
     clock: Clock,
     halt: Halt,
+    ask_for_requester: bool,
 }
 
 impl Hands {
     /// `client` must not try anything again by itself: a kill whose answer is lost is looked into, not sent again.
     pub fn new(client: Client, events: Recorder, clock: Clock, halt: Halt) -> Self {
-        Self { client, events, clock, halt }
+        Self { client, events, clock, halt, ask_for_requester: false }
+    }
+
+    /// From now on it is asked before each kill whether who asked for the experiment still has the right to.
+    #[must_use]
+    pub fn asking_for_requester(self, ask: bool) -> Self {
+        Self { ask_for_requester: ask, ..self }
     }
 
     /// Kills a victim that is written down in the status of `experiment`, or finds out why not. `None`: nothing is known yet,
@@ -72,6 +80,11 @@ impl Hands {
             Err(why) => return Ok(failed(victim, format!("not sent: {why}"))),
         };
         if let Some(why) = self.halt.why().await? {
+            return Ok(failed(victim, format!("not sent: {why}")));
+        }
+        if self.ask_for_requester
+            && let Some(why) = requester::refusal(&self.client, &current, kill).await?
+        {
             return Ok(failed(victim, format!("not sent: {why}")));
         }
         if kill.method == Method::RolloutRestart {

@@ -153,8 +153,14 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
             return Ok(again(decision.requeue));
         }
     }
-    let experiments: Api<ChaosExperiment> =
-        Api::namespaced(context.client.clone(), &cached.namespace().unwrap_or_default());
+    let namespace = cached.namespace().unwrap_or_default();
+    // Another operator may serve it: it is left alone, its status too.
+    if let Some(why) = context.observer.closed(&namespace).await? {
+        context.observer.forget(&key);
+        context.hands.publish(cached, &Notice::closed(&why)).await;
+        return Ok(Action::await_change());
+    }
+    let experiments: Api<ChaosExperiment> = Api::namespaced(context.client.clone(), &namespace);
     let Some(experiment) = in_time(experiments.get_opt(&cached.name_any())).await? else {
         context.observer.forget(&key);
         return Ok(Action::await_change());

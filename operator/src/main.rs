@@ -10,6 +10,7 @@ use breakwater_operator::{
     metrics::Metrics,
     operator::{self, Identity, Outside},
     requests,
+    serve::{self, Limits},
 };
 use clap::Parser;
 use tokio::{
@@ -46,9 +47,10 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let effects = requests::client(kubernetes, metrics.clone())?;
     let (ready, readiness) = watch::channel(false);
     let identity = Identity {
-        namespace: config.namespace.clone(),
+        scope: config.scope(),
         own_pod: config.own_pod(),
         halt_configmap: config.halt_configmap.clone(),
+        ask_for_requester: config.ask_for_requester,
     };
     let fetch = Arc::new(Http::new()?);
     let outside = Outside { reads: client, effects, fetch, clock: Clock::system(), metrics: metrics.clone() };
@@ -56,9 +58,8 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let stop = CancellationToken::new();
     tokio::spawn(on_signal(stop.clone())?);
     let app = admin::app(metrics, readiness);
-    let served =
-        tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
-    tracing::info!(listen = %config.listen, namespace = config.namespace.as_deref().unwrap_or("all"), version = env!("CARGO_PKG_VERSION"), "operator started");
+    let served = tokio::spawn(serve::serve(listener, app, Limits::default(), stop.clone()));
+    tracing::info!(listen = %config.listen, namespaces = ?config.namespaces, label = config.require_label, version = env!("CARGO_PKG_VERSION"), "operator started");
 
     let (unready, ended) = (stop.clone(), ready.clone());
     tokio::spawn(async move {
@@ -66,7 +67,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         ended.send_replace(false);
     });
     operator::run(outside, identity, ready, stop.cancelled_owned()).await;
-    served.await??;
+    served.await?;
     tracing::info!("operator ended");
     Ok(())
 }

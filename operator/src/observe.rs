@@ -4,7 +4,7 @@
 //! the experiment's [`Session`]. An idle experiment has no session and so sends no request.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -13,7 +13,10 @@ use breakwater_breaker::wire::Cursor;
 use breakwater_crds::{ChaosExperiment, Method, Replica};
 use futures::channel::mpsc;
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use k8s_openapi::{
+    api::core::v1::{Namespace, Pod},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
 use kube::{
     Api, Client, ResourceExt,
     api::ListParams,
@@ -29,6 +32,7 @@ use crate::{
     fetch::Fetch,
     halt::Halt,
     metrics::Metrics,
+    scope::Scope,
     session::{Bell, Session},
     workload::{self, Owners},
     world::{ClientView, Rival, Target, World, has_ended, is_ready},
@@ -47,6 +51,7 @@ pub struct Observer {
     metrics: Arc<Metrics>,
     own_pod: Option<OwnPod>,
     halt: Halt,
+    scope: Scope,
     bells: mpsc::UnboundedSender<Experiment>,
     sessions: Mutex<HashMap<Experiment, Session>>,
 }
@@ -71,7 +76,14 @@ impl Observer {
         halt: Halt,
         bells: mpsc::UnboundedSender<Experiment>,
     ) -> Self {
-        Self { client, fetch, clock, metrics, own_pod, halt, bells, sessions: Mutex::default() }
+        let (scope, sessions) = (Scope::default(), Mutex::default());
+        Self { client, fetch, clock, metrics, own_pod, halt, scope, bells, sessions }
+    }
+
+    /// From now on these namespaces are open and all others closed.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// Ends the session of an experiment that is idle or gone.
@@ -147,6 +159,20 @@ impl Observer {
                 ticket: run.ticket,
             })
             .collect())
+    }
+
+    /// Why nothing is to be done in a namespace, as it is labelled now.
+    ///
+    /// # Errors
+    /// Where the API server does not say.
+    pub async fn closed(&self, namespace: &str) -> Result<Option<String>, Error> {
+        let labels = if self.scope.asks_for_label(namespace) {
+            let namespaces: Api<Namespace> = Api::all(self.client.clone());
+            in_time(namespaces.get(namespace)).await?.metadata.labels.unwrap_or_default()
+        } else {
+            BTreeMap::new()
+        };
+        Ok(self.scope.refusal(namespace, &labels))
     }
 
     fn hear(

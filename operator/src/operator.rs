@@ -1,6 +1,6 @@
 //! The parts of the operator, put together: all but its own HTTP server and its signals.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use futures::channel::mpsc;
 use kube::{
@@ -8,15 +8,18 @@ use kube::{
     runtime::events::{Recorder, Reporter},
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     apply::Hands,
     clock::Clock,
-    controller::{self, Context},
+    controller::Context,
     fetch::Fetch,
     halt::Halt,
     metrics::Metrics,
+    namespaces,
     observe::{Observer, OwnPod},
+    scope::Scope,
 };
 
 /// What an operator stands on.
@@ -36,12 +39,14 @@ pub struct Outside {
 /// Who an operator is.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
-    /// The one namespace whose experiments it runs; without it, those of all namespaces.
-    pub namespace: Option<String>,
+    /// The namespaces whose experiments it runs.
+    pub scope: Scope,
     /// The pod that it runs in, which is never killed.
     pub own_pod: Option<OwnPod>,
     /// Name of the ConfigMap in that pod's namespace that halts all kills.
     pub halt_configmap: String,
+    /// Whether it asks before each kill if who asked for the experiment still may.
+    pub ask_for_requester: bool,
 }
 
 /// Runs experiments until `shutdown`; looks that have begun are finished. `ready` becomes true once the experiments are listed.
@@ -49,7 +54,7 @@ pub async fn run(
     outside: Outside,
     identity: Identity,
     ready: watch::Sender<bool>,
-    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+    shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let Outside { reads, effects, fetch, clock, metrics } = outside;
     let instance = identity.own_pod.as_ref().map(|pod| pod.name.clone());
@@ -58,12 +63,22 @@ pub async fn run(
         Some(pod) => Halt::new(effects.clone(), &pod.namespace, &identity.halt_configmap),
         None => Halt::none(),
     };
-    let hands = Hands::new(effects.clone(), recorder, clock.clone(), halt.clone());
+    let hands = Hands::new(effects.clone(), recorder, clock.clone(), halt.clone())
+        .asking_for_requester(identity.ask_for_requester);
     let (bell, bells) = mpsc::unbounded();
-    let observer = Observer::new(reads.clone(), fetch, clock.clone(), metrics.clone(), identity.own_pod, halt, bell);
-    let watch = controller::watch(reads, identity.namespace.as_deref(), move || {
+    let observer = Observer::new(reads.clone(), fetch, clock.clone(), metrics.clone(), identity.own_pod, halt, bell)
+        .within(identity.scope.clone());
+    let listed = move || {
         ready.send_replace(true);
-    });
+    };
     let context = Arc::new(Context { client: effects, observer, hands, clock, metrics });
-    controller::run(context, watch, bells, shutdown).await;
+    let stop = CancellationToken::new();
+    let mut running = pin!(namespaces::run(context, reads, &identity.scope, listed, bells, stop.clone()));
+    tokio::select! {
+        () = running.as_mut() => {}
+        () = shutdown => {
+            stop.cancel();
+            running.await;
+        }
+    }
 }

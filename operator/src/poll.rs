@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "the edge: here it is measured how long an answer takes")]
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -228,14 +228,4 @@ pub fn understand(report: StatusReport, endpoint: &Endpoint, middle: Timestamp) 
         },
         next,
     ))
-}
-
-/// Where a pod's status endpoint is.
-///
-/// # Errors
-/// A sentence for people where the pod has no address, or no such port.
-pub fn address(ip: Option<&str>, port: Option<u16>, wanted: &str) -> Result<SocketAddr, String> {
-    let ip: IpAddr = ip.and_then(|ip| ip.parse().ok()).ok_or("it has no address yet")?;
-    let port = port.ok_or_else(|| format!("it has no container port named {wanted}"))?;
-    Ok(SocketAddr::new(ip, port))
 }

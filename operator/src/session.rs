@@ -7,10 +7,7 @@ use breakwater_breaker::wire::Cursor;
 use breakwater_crds::{ChaosExperiment, Client as ClientSpec};
 use futures::{StreamExt, channel::mpsc};
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::core::v1::{Container, Pod},
-    apimachinery::pkg::util::intstr::IntOrString,
-};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
     api::PartialObjectMeta,
@@ -19,13 +16,7 @@ use kube::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{
-    clock::Clock,
-    fetch::Fetch,
-    metrics::Metrics,
-    poll::{Endpoint, Poller, address},
-    world::ReplicaView,
-};
+use crate::{clock::Clock, endpoint, fetch::Fetch, metrics::Metrics, poll::Poller, world::ReplicaView};
 
 /// Where an experiment says that it should be looked at.
 #[derive(Clone)]
@@ -109,7 +100,7 @@ impl Session {
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
         let member = (client.name.clone(), uid.clone());
         if !self.pollers.contains_key(&member) {
-            match endpoint(client, interval, pod) {
+            match endpoint::of(client, interval, pod) {
                 Err(error) => return ReplicaView { pod: name, uid, heard_at: now, report: None, error: Some(error) },
                 Ok(endpoint) => {
                     let bell = self.bell.clone();
@@ -132,27 +123,4 @@ impl Session {
         let there = |uid: &str| pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(uid));
         self.pollers.retain(|(name, uid), _| name != client || there(uid));
     }
-}
-
-fn endpoint(client: &ClientSpec, interval: std::time::Duration, pod: &Pod) -> Result<Endpoint, String> {
-    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
-    let (port, wanted) = match &client.port {
-        IntOrString::Int(number) => (u16::try_from(*number).ok(), number.to_string()),
-        IntOrString::String(name) => (named_port(pod, name), name.clone()),
-    };
-    let pod_uid = pod.uid().unwrap_or_default();
-    Ok(Endpoint {
-        pod_uid,
-        address: address(ip, port, &wanted)?,
-        path: client.path.clone(),
-        breaker: client.breaker.clone(),
-        interval,
-    })
-}
-
-fn named_port(pod: &Pod, name: &str) -> Option<u16> {
-    let containers = pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
-    let ports = containers.iter().flat_map(|container: &Container| container.ports.iter().flatten());
-    let found = ports.into_iter().find(|port| port.name.as_deref() == Some(name))?;
-    u16::try_from(found.container_port).ok()
 }

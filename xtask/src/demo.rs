@@ -18,6 +18,8 @@ use crate::workspace::Workspace;
 const OPERATOR_NAMESPACE: &str = "breakwater-system";
 const DEMO_NAMESPACE: &str = "shop";
 const EXPERIMENT: &str = "backend-outage";
+/// By this label a namespace lets experiments in.
+const OPT_IN: &str = "chaos.breakwater.dev/experiments=allowed";
 
 /// Arguments of `cargo demo`.
 #[derive(clap::Args)]
@@ -72,6 +74,7 @@ fn install(cluster: &Cluster<'_>, workspace: &Workspace, images: &[Packed]) -> R
         "--output=json",
     ]))?;
     command::feed(cluster.kubectl().args(["apply", "--filename=-"]), &manifest)?;
+    command::run(cluster.kubectl().args(["label", "namespace", DEMO_NAMESPACE, "--overwrite", OPT_IN]))?;
     give_up_what_was_cut_off(cluster)?;
     let mut helm = cluster.tool("helm");
     helm.args(["upgrade", "--install", "breakwater"]).arg(workspace.root.join("charts/breakwater"));

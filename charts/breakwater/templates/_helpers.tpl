@@ -23,12 +23,12 @@
 {{- end }}
 {{- end }}
 
-{{/* Where the demo lives. An operator that watches another namespace would never see an experiment on it. */}}
+{{/* Where the demo lives. An operator that watches other namespaces would never see an experiment on it. */}}
 {{- define "breakwater.demoNamespace" -}}
-{{- $watched := .Values.operator.namespace }}
-{{- $demo := default (default .Release.Namespace $watched) .Values.demo.namespace }}
-{{- if and $watched .Values.demo.enabled (ne $demo $watched) }}
-{{- fail (printf "demo.namespace is %q, but the operator watches only %q (operator.namespace): set both to the same, or demo.enabled=false" $demo $watched) }}
+{{- $watched := .Values.operator.watchNamespaces }}
+{{- $demo := default (first (append $watched .Release.Namespace)) .Values.demo.namespace }}
+{{- if and $watched .Values.demo.enabled (not (has $demo $watched)) }}
+{{- fail (printf "demo.namespace is %q, but the operator watches only %s (operator.watchNamespaces): name it there, or set demo.enabled=false" $demo (join ", " $watched)) }}
 {{- end }}
 {{- $demo }}
 {{- end }}
@@ -37,6 +37,65 @@
 {{- define "breakwater.image" -}}
 {{- $image := .root.Values.image }}
 {{- printf "%s/%s/%s:%s" $image.registry $image.repository .name (default .root.Chart.AppVersion $image.tag) }}
+{{- end }}
+
+{{/* Namespaces that experiments run in; policies --------------------------------------------------------------------- */}}
+
+{{/* The label by which a namespace opts in; the operator knows it too. */}}
+{{- define "breakwater.optInLabel" -}}
+chaos.breakwater.dev/experiments
+{{- end }}
+
+{{/* Whatever anybody says, nothing is killed here. A list, as CEL and JSON write it. */}}
+{{- define "breakwater.neverNamespaces" -}}
+['kube-system', 'kube-public', 'kube-node-lease']
+{{- end }}
+
+{{/* The name by which the API server knows the operator. */}}
+{{- define "breakwater.operatorUser" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "breakwater.serviceAccountName" . }}
+{{- end }}
+
+{{/* Policies belong to no namespace, releases do: so the name has both. Takes (dict "root" $ "name" "rights"). */}}
+{{- define "breakwater.policyName" -}}
+{{ include "breakwater.fullname" .root }}.{{ .root.Release.Namespace }}.{{ .name }}
+{{- end }}
+
+{{/*
+The part of a binding that says in which namespaces a policy is in force; with "labelled" in those only in which the operator
+runs experiments, else wherever an experiment might be written that it will run once the namespace has its label.
+*/}}
+{{- define "breakwater.servedNamespaces" -}}
+{{- $operator := .root.Values.operator }}
+{{- if $operator.watchNamespaces }}
+matchResources:
+  namespaceSelector:
+    matchExpressions:
+      - {key: kubernetes.io/metadata.name, operator: In, values: {{ toJson $operator.watchNamespaces }}}
+{{- else if and .labelled $operator.requireLabel }}
+matchResources:
+  namespaceSelector:
+    matchLabels: {{ dict (include "breakwater.optInLabel" .) "allowed" | toJson }}
+{{- end }}
+{{- end }}
+
+{{/* In CEL: whether the namespace of a request takes part. The operator asks the same, see operator/src/scope.rs. */}}
+{{- define "breakwater.servesNamespace" -}}
+{{- $operator := .Values.operator }}
+{{- $label := printf "namespaceObject.metadata.?labels['%s'].orValue('') == 'allowed'" (include "breakwater.optInLabel" .) }}
+{{- $served := $label }}
+{{- if $operator.watchNamespaces }}
+{{- $served = printf "request.namespace in %s" (toJson $operator.watchNamespaces | replace "\"" "'") }}
+{{- else if not $operator.requireLabel }}
+{{- $served = printf "(request.namespace != '%s' || %s)" .Release.Namespace $label }}
+{{- end }}
+{{- printf "!(request.namespace in %s) && %s" (include "breakwater.neverNamespaces" .) $served }}
+{{- end }}
+
+{{/* Whether the cluster can write down who asked for an experiment. */}}
+{{- define "breakwater.recordsRequester" -}}
+{{- $can := semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version }}
+{{- and .Values.policies.enabled .Values.policies.recordRequester $can }}
 {{- end }}
 
 {{/* Labels; all take (dict "root" $ "component" "operator") -------------------------------------------------------- */}}

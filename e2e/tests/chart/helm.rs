@@ -31,9 +31,13 @@ pub fn read_yaml(path: &str) -> Value {
 /// Runs `helm COMMAND ... charts/breakwater ARGS`.
 pub fn helm(command: &[&str], args: &[&str]) -> Output {
     let program = std::env::var("HELM").unwrap_or_else(|_| "helm".into());
+    // Helm asks no cluster here: by itself it assumes an older one.
+    let new = ["--kube-version", "1.37.0"];
+    let rendered = command[0] == "template";
     Command::new(&program)
         .args(command)
         .arg(root().join("charts/breakwater"))
+        .args(rendered.then_some(new).into_iter().flatten())
         .args(args)
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}; install Helm, or say where it is by HELM=/path/to/helm"))

@@ -26,10 +26,19 @@ fn the_experiment_is_the_example_of_a_backend_outage() {
 #[test]
 fn they_follow_the_values() {
     let plain = notes(&[]);
-    for part in ["every namespace", "deployment/breakwater-operator", "helm test breakwater -n harbour", "delete crd"] {
+    for part in [
+        "every namespace that opts in",
+        "kubectl label namespace harbour chaos.breakwater.dev/experiments=allowed",
+        "deployment/breakwater-operator",
+        "helm test breakwater -n harbour",
+        "delete crd",
+    ] {
         assert!(plain.contains(part), "{part:?} is missing:\n{plain}");
     }
-    let bare = notes(&["--set", "demo.enabled=false,crds.keep=false,operator.namespace=shop"]);
-    assert!(bare.contains("the namespace shop") && bare.contains("kubectl apply -f my-experiment.yaml"), "{bare}");
-    assert!(!bare.contains("backend") && !bare.contains("delete crd"), "{bare}");
+    let bare = notes(&["--set", "demo.enabled=false,crds.keep=false,operator.watchNamespaces={shop,quay}"]);
+    assert!(
+        bare.contains("experiments in shop, quay.") && bare.contains("kubectl apply -f my-experiment.yaml"),
+        "{bare}"
+    );
+    assert!(!bare.contains("backend") && !bare.contains("label namespace") && !bare.contains("delete crd"), "{bare}");
 }

@@ -10,8 +10,11 @@ use crate::helm::{VERSION, find, helm, pods, read_yaml, template, title};
 pub const CASES: &[&[&str]] = &[
     &[],
     &["--set", "demo.enabled=false"],
-    &["--set", "operator.namespace=shop"],
+    &["--set", "operator.watchNamespaces={shop}"],
+    &["--set", "operator.watchNamespaces={shop,quay}"],
+    &["--set", "operator.requireLabel=false"],
     &["--set", "demo.namespace=shop"],
+    &["--set", "policies.enabled=false"],
     &["--set", "crds.install=false"],
     &["--set", "rbac.create=false,operator.serviceAccount.create=false"],
 ];
@@ -32,9 +35,21 @@ const OPERATOR: &[&str] = &[
     "ServiceAccount harbour/breakwater-operator",
     "ClusterRole breakwater-operator",
     "ClusterRoleBinding breakwater-operator",
+    "Role harbour/breakwater-operator-halt",
+    "RoleBinding harbour/breakwater-operator-halt",
     "Service harbour/breakwater-operator",
     "Deployment harbour/breakwater-operator",
     "Pod harbour/breakwater-test",
+    "ValidatingAdmissionPolicy breakwater.harbour.kills",
+    "ValidatingAdmissionPolicyBinding breakwater.harbour.kills",
+    "MutatingAdmissionPolicy breakwater.harbour.requester",
+    "MutatingAdmissionPolicyBinding breakwater.harbour.requester",
+    "ValidatingAdmissionPolicy breakwater.harbour.requester",
+    "ValidatingAdmissionPolicyBinding breakwater.harbour.requester",
+    "ValidatingAdmissionPolicy breakwater.harbour.rights",
+    "ValidatingAdmissionPolicyBinding breakwater.harbour.rights",
+    "ValidatingAdmissionPolicy breakwater.harbour.status",
+    "ValidatingAdmissionPolicyBinding breakwater.harbour.status",
 ];
 const DEMO: &[&str] =
     &["Deployment harbour/backend", "Service harbour/backend", "Deployment harbour/client", "Service harbour/client"];
@@ -69,27 +84,18 @@ fn the_crd_can_be_left_to_somebody_else() {
 }
 
 #[test]
-fn an_operator_of_one_namespace_has_rights_there_and_brings_the_demo_there() {
-    let objects = template(&["--set", "operator.namespace=shop"]);
+fn an_operator_of_some_namespaces_has_rights_there_and_brings_the_demo_to_the_first() {
+    let objects = template(&["--set", "operator.watchNamespaces={shop,quay}"]);
     let titles: BTreeSet<_> = objects.iter().map(title).collect();
-    let wanted = [
-        "CustomResourceDefinition chaosexperiments.chaos.breakwater.dev",
-        "ServiceAccount harbour/breakwater-operator",
-        "Role shop/breakwater-operator",
-        "RoleBinding shop/breakwater-operator",
-        "Service harbour/breakwater-operator",
-        "Deployment harbour/breakwater-operator",
-        "Pod harbour/breakwater-test",
-        "Deployment shop/backend",
-        "Service shop/backend",
-        "Deployment shop/client",
-        "Service shop/client",
-    ];
-    assert_eq!(titles, set(&wanted));
+    let roles = ["Role shop", "RoleBinding shop", "Role quay", "RoleBinding quay"];
+    let roles: BTreeSet<_> = roles.iter().map(|role| format!("{role}/breakwater-operator")).collect();
+    let demo = DEMO.iter().map(|title| title.replace("harbour/", "shop/")).collect();
+    let others = OPERATOR.iter().filter(|title| !title.starts_with("ClusterRole")).map(|title| title.to_string());
+    assert_eq!(titles, &(&others.collect() | &roles) | &demo);
 
     let operator = find(&objects, "Deployment harbour/breakwater-operator");
     let env = operator.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array).expect("an env");
-    assert!(env.contains(&json!({"name": "OPERATOR_NAMESPACE", "value": "shop"})), "{env:#?}");
+    assert!(env.contains(&json!({"name": "OPERATOR_NAMESPACES", "value": "shop,quay"})), "{env:#?}");
 }
 
 #[test]

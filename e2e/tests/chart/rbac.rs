@@ -7,8 +7,8 @@ use crate::{
     objects::CASES,
 };
 
-fn rules(workloads: &[&str]) -> Value {
-    json!([
+fn rules(workloads: &[&str], everywhere: bool) -> Value {
+    let mut rules = json!([
         {"apiGroups": ["chaos.breakwater.dev"], "resources": ["chaosexperiments"], "verbs": ["get", "list", "watch", "delete"]},
         {"apiGroups": ["chaos.breakwater.dev"], "resources": ["chaosexperiments/status"], "verbs": ["update"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]},
@@ -16,18 +16,25 @@ fn rules(workloads: &[&str]) -> Value {
         {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get"]},
         {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"], "verbs": workloads},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-    ])
+        {"apiGroups": ["authorization.k8s.io"], "resources": ["localsubjectaccessreviews"], "verbs": ["create"]},
+    ]);
+    if everywhere {
+        let namespaces = json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]});
+        rules.as_array_mut().expect("a list").push(namespaces);
+    }
+    rules
 }
 
 #[test]
 fn the_operator_has_these_rights_and_no_others() {
     let all = template(&[]);
-    let one = template(&["--set", "operator.namespace=shop"]);
+    let some = template(&["--set", "operator.watchNamespaces={shop,quay}"]);
     for (objects, role, binding) in [
         (&all, "ClusterRole breakwater-operator", "ClusterRoleBinding breakwater-operator"),
-        (&one, "Role shop/breakwater-operator", "RoleBinding shop/breakwater-operator"),
+        (&some, "Role shop/breakwater-operator", "RoleBinding shop/breakwater-operator"),
+        (&some, "Role quay/breakwater-operator", "RoleBinding quay/breakwater-operator"),
     ] {
-        assert_eq!(find(objects, role)["rules"], rules(&["get"]), "{role}");
+        assert_eq!(find(objects, role)["rules"], rules(&["get"], role.starts_with("Cluster")), "{role}");
 
         let binding = find(objects, binding);
         assert_eq!(binding["roleRef"]["kind"], role.split(' ').next().expect("a kind"));
@@ -36,9 +43,9 @@ fn the_operator_has_these_rights_and_no_others() {
         assert_eq!(binding["subjects"], json!([account]));
     }
     let restarts = template(&["--set", "rbac.rolloutRestart=true"]);
-    assert_eq!(find(&restarts, "ClusterRole breakwater-operator")["rules"], rules(&["get", "patch"]));
+    assert_eq!(find(&restarts, "ClusterRole breakwater-operator")["rules"], rules(&["get", "patch"], true));
     let halt = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["stop"], "verbs": ["get"]}]);
-    let halted = template(&["--set", "operator.haltConfigMap=stop,operator.namespace=shop"]);
+    let halted = template(&["--set", "operator.haltConfigMap=stop,operator.watchNamespaces={shop}"]);
     assert_eq!(find(&halted, "Role harbour/breakwater-operator-halt")["rules"], halt);
     let operator = find(&halted, "Deployment harbour/breakwater-operator");
     let env = operator["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("a list");

@@ -27,7 +27,7 @@ fn read_by(folder: &Path) -> BTreeSet<String> {
 #[test]
 fn programs_are_set_by_names_that_they_know() {
     // With every value set that is absent by default.
-    let objects = template(&["--set", "operator.namespace=harbour,demo.client.deadline=3s"]);
+    let objects = template(&["--set", "operator.watchNamespaces={harbour},demo.client.deadline=3s"]);
     for (deployment, folder) in [("breakwater-operator", "operator"), ("backend", "backend"), ("client", "client")] {
         let deployment = find(&objects, &format!("Deployment harbour/{deployment}"));
         let env = deployment.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array);

@@ -20,7 +20,12 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("crds.install", "false"),
     ("crds.keep", "false"),
     ("rbac.create", "false"),
-    ("operator.namespace", r#""shop""#),
+    ("rbac.rolloutRestart", "true"),
+    ("policies.enabled", "false"),
+    ("policies.recordRequester", "false"),
+    ("operator.watchNamespaces", r#"["shop"]"#),
+    ("operator.requireLabel", "false"),
+    ("operator.haltConfigMap", r#""stop""#),
     ("operator.serviceAccount.create", "false"),
     ("operator.serviceAccount.name", r#""captain""#),
     ("operator.serviceAccount.annotations", r#"{"example.com/role": "keeper"}"#),
@@ -144,7 +149,9 @@ fn a_wrong_value_is_refused_by_name() {
         ("demo.backend.terminationGracePeriodSeconds=5", "terminationGracePeriodSeconds"),
         ("demo.backend.replicas=-1", "replicas"),
         ("demo.enabled=1", "enabled"),
-        ("operator.namespace=Shop", "namespace"),
+        ("operator.watchNamespaces={Shop}", "watchNamespaces"),
+        ("operator.watchNamespaces={shop,shop}", "watchNamespaces"),
+        ("operator.watchNamespaces={kube-system}", "watchNamespaces"),
         ("operator.podLabels.version=2", "version"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
     ] {
@@ -154,9 +161,18 @@ fn a_wrong_value_is_refused_by_name() {
 }
 
 #[test]
+fn an_older_cluster_is_told_what_it_lacks() {
+    let said = refusal(&["--kube-version", "1.29.0"]);
+    assert!(said.contains("set policies.enabled=false"), "{said}");
+    let titles = |args: &[&str]| template_text(args).contains("MutatingAdmissionPolicy");
+    assert!(titles(&[]) && !titles(&["--kube-version", "1.35.0"]), "it is stable since 1.36");
+    template_text(&["--kube-version", "1.29.0", "--set", "policies.enabled=false"]);
+}
+
+#[test]
 fn a_demo_that_the_operator_would_not_see_is_refused() {
-    let said = refusal(&["--set", "operator.namespace=shop,demo.namespace=elsewhere"]);
-    assert!(said.contains("set both to the same, or demo.enabled=false"), "{said}");
+    let said = refusal(&["--set", "operator.watchNamespaces={shop},demo.namespace=elsewhere"]);
+    assert!(said.contains("name it there, or set demo.enabled=false"), "{said}");
 }
 
 /// A chart that has this one as a dependency passes `global` and often switches it by `enabled`.

@@ -18,7 +18,8 @@ pub const NODE: &str = "breakwater";
 /// The image of the first process of every pod.
 pub const PAUSE_IMAGE: &str = "docker.io/breakwater/pause:1";
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
+    ("audit.yaml", include_str!("../../../../cluster/config/audit.yaml")),
     ("containerd.toml", include_str!("../../../../cluster/config/containerd.toml")),
     ("cni/10-breakwater.conflist", include_str!("../../../../cluster/config/cni.conflist")),
     ("kubelet.yaml", include_str!("../../../../cluster/config/kubelet.yaml")),

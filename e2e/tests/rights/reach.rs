@@ -1,0 +1,107 @@
+//! In which namespaces an operator does anything.
+
+use anyhow::{Result, ensure};
+use breakwater_crds::{Phase, Reason};
+use breakwater_e2e::{RUN, SOON, bare, lab, open_lab, tools::kubectl, wait::until};
+use serde_json::Value;
+
+use crate::users::refused;
+
+const WATCH: &str = "
+apiVersion: chaos.breakwater.dev/v1alpha1
+kind: ChaosExperiment
+metadata: {name: watch}
+spec:
+  target: {selector: {matchLabels: {app: backend}}, pods: {all: {}}}
+  observe: {clients: [{name: client, selector: {matchLabels: {app: client}}, port: http, breaker: backend}], duration: 5s}
+  expect: {staysClosed: true}
+  timeout: 10s
+";
+
+/// An Event on the experiment says so.
+async fn told(namespace: &str, words: &str) -> Result<()> {
+    until(words, SOON, async || {
+        let events = ["-n", namespace, "get", "events.v1.events.k8s.io", "-o", "jsonpath={.items[*].note}"];
+        Ok(kubectl(&events, "").await?.text()?.contains(words).then_some(()))
+    })
+    .await
+}
+
+async fn status(namespace: &str, until: &str) -> Result<Value> {
+    let (until, limit) = (format!("--for=jsonpath={until}"), format!("--timeout={}s", SOON.as_secs()));
+    kubectl(&["-n", namespace, "wait", "chaosexp/watch", &until, &limit], "").await?.text()?;
+    let text = kubectl(&["-n", namespace, "get", "chaosexp", "watch", "-o", "json"], "").await?.text()?;
+    Ok(serde_json::from_str::<Value>(&text)?["status"].clone())
+}
+
+#[tokio::test]
+async fn a_namespace_takes_part_once_it_says_so() {
+    open_lab("optin", &[], async |lab| {
+        bare("harbour", async |_, namespace| -> Result<()> {
+            kubectl(&["-n", namespace, "apply", "-f", "-"], WATCH).await?.text()?;
+            let advice = format!("kubectl label namespace {namespace} chaos.breakwater.dev/experiments=allowed");
+            told(namespace, &advice).await?;
+            let label = |change: &'static str| async move {
+                kubectl(&["label", "namespace", namespace, &format!("chaos.breakwater.dev/experiments{change}")], "")
+                    .await
+            };
+            let there = kubectl(&["-n", namespace, "get", "chaosexp", "watch", "-o", "json"], "").await?.text()?;
+            ensure!(!there.contains("\"phase\""), "it is another operator's, for all this one knows: {there}");
+            label("=allowed").await?.text()?;
+            let looking = status(namespace, "{.status.reason}=NoTargets").await?;
+            ensure!(looking["message"].as_str().is_some_and(|message| message.contains("no pod")), "{looking}");
+
+            // The operator's own namespace is no exception.
+            lab.apply(WATCH).await?;
+            told(&lab.namespace, "takes no part").await?;
+            Ok(())
+        })
+        .await;
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kube_system_takes_no_part_whatever_its_label() {
+    open_lab("system", &[], async |_| {
+        let killing = WATCH.replace("  expect:", "  kill: {}\n  expect:");
+        let masters = ["--as-group=system:masters", "create", "--dry-run=server", "-f", "-"];
+        refused("system:admin", "kube-system", &masters, &killing, "no experiment can run in kube-system").await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_of_two_namespaces_runs_both_and_has_no_right_elsewhere() {
+    bare("quay", async |_, quay| {
+        let second = format!("operator.watchNamespaces[1]={quay}");
+        lab("two-places", &[&second], async |lab| -> Result<()> {
+            lab.apply_example("normal-operation").await?;
+            kubectl(&["-n", quay, "apply", "-f", "-"], WATCH).await?.text()?;
+            let there = status(quay, "{.status.phase}=Completed").await?;
+            ensure!(there["reason"] == format!("{:?}", Reason::NoTargets), "{there}");
+            lab.status("normal-operation", RUN, |status| status.phase == Some(Phase::Completed)).await?;
+            let account = format!("system:serviceaccount:{}:breakwater-operator", lab.namespace);
+            for (verb, resource, namespace, allowed) in [
+                ("delete", "pods", quay, true),
+                ("delete", "pods", &lab.namespace, true),
+                ("delete", "pods", "default", false),
+                ("get", "chaosexperiments", "default", false),
+                ("list", "pods", "", false),
+            ] {
+                let scope = if namespace.is_empty() { vec!["-A"] } else { vec!["-n", namespace] };
+                let args = [&["auth", "can-i", verb, resource, "--as", &account], &scope[..]].concat();
+                let said = kubectl(&args, "").await?.out;
+                ensure!(
+                    said.trim() == if allowed { "yes" } else { "no" },
+                    "{verb} {resource} in {namespace:?}: {said}"
+                );
+            }
+            Ok(())
+        })
+        .await;
+        Ok(())
+    })
+    .await;
+}
