@@ -4,7 +4,7 @@ use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Method, Outcome, Phase}
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, EvictParams, Preconditions},
+    api::{DeleteParams, PostParams, Preconditions},
     core::{SelectorExt, Status},
     runtime::events::{Event, EventType, Recorder},
 };
@@ -142,8 +142,13 @@ impl Hands {
         let done = |outcome| Attempt { uid: victim.uid.clone(), sent_at: Some(sent_at), outcome, message: None };
         let sent = match kill.method {
             Method::Evict => {
-                let params = EvictParams { delete_options: Some(params), ..EvictParams::default() };
-                in_time(pods.evict(&victim.name, &params)).await.map(|_| done(Outcome::Evicted))
+                // Not by `Api::evict`: kube 5.0 sends `delete_options`, which the API server passes over, uid and all.
+                let eviction = serde_json::json!({
+                    "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": victim.name}, "deleteOptions": params
+                });
+                let post = PostParams::default();
+                let sent = pods.create_subresource::<_, Status>("eviction", &victim.name, &post, &eviction);
+                in_time(sent).await.map(|_| done(Outcome::Evicted))
             }
             _ => in_time(pods.delete(&victim.name, &params)).await.map(|_| done(Outcome::Deleted)),
         };

@@ -157,7 +157,8 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     // Another operator may serve it: it is left alone, its status too.
     if let Some(why) = context.observer.closed(&namespace).await? {
         context.observer.forget(&key);
-        context.hands.publish(cached, &Notice::closed(&why)).await;
+        let (reason, action, note) = ("NamespaceClosed", "Look", format!("left alone: {why}"));
+        context.hands.publish(cached, &Notice { warning: true, reason, action, note }).await;
         return Ok(Action::await_change());
     }
     let experiments: Api<ChaosExperiment> = Api::namespaced(context.client.clone(), &namespace);

@@ -97,11 +97,6 @@ impl Notice {
         }
     }
 
-    /// Its namespace takes no part, or no longer.
-    pub fn closed(why: &str) -> Self {
-        Self { warning: true, reason: "NamespaceClosed", action: "Look", note: format!("left alone: {why}") }
-    }
-
     pub(super) fn completed(ending: &Ending) -> Self {
         let reason = match ending.verdict {
             Verdict::Passed => "Passed",

@@ -132,8 +132,8 @@ fn breaker_lane(axis: &Axis, replica: &Replica) -> String {
 
 fn mark(state: State) -> char {
     match state {
-        State::Closed => '▁',
-        State::Open => '█',
+        State::Closed | State::Disabled => '▁',
+        State::Open | State::ForcedOpen => '█',
         State::HalfOpen => '▒',
     }
 }
