@@ -1,0 +1,121 @@
+//! The backend: a controller that replaces its pods, and a kubelet that starts and ends them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::http::Method;
+use breakwater_fake_apiserver::FakeApiServer;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::lab::NAMESPACE;
+
+/// From the end of a pod to its replacement.
+const REPLACE: SignedDuration = SignedDuration::from_millis(400);
+/// From its creation to its readiness.
+const START: SignedDuration = SignedDuration::from_millis(600);
+/// From the delete of a pod to its end, if it has no more time.
+const END: SignedDuration = SignedDuration::from_millis(150);
+
+/// A set of pods that is kept up.
+pub struct Backend {
+    /// How many pods it is to have.
+    pub replicas: usize,
+    /// Its pods keep their names, as a StatefulSet's do.
+    pub stateful: bool,
+    born: usize,
+    lacks_since: Option<Timestamp>,
+    ready_at: HashMap<String, Timestamp>,
+    ends_at: HashMap<String, Timestamp>,
+}
+
+const PODS: &str = "/api/v1/namespaces/shop/pods";
+
+impl Backend {
+    /// One without a pod.
+    pub fn new(replicas: usize, stateful: bool) -> Self {
+        Self { replicas, stateful, born: 0, lacks_since: None, ready_at: HashMap::new(), ends_at: HashMap::new() }
+    }
+
+    /// Time goes on. True if a pod serves.
+    pub fn live(&mut self, server: &FakeApiServer, now: Timestamp) -> bool {
+        let pods = backend_pods(server);
+        let mut serves = false;
+        let mut alive = vec![];
+        for pod in &pods {
+            let (name, uid) = (text(pod, "name"), text(pod, "uid"));
+            if pod["metadata"]["deletionTimestamp"].is_string() {
+                let left = pod["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0).min(1);
+                let end = *self.ends_at.entry(uid).or_insert(now + END + SignedDuration::from_secs(left));
+                if now >= end {
+                    let zero = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": text(pod, "uid")}});
+                    drop(server.call("kubelet", Method::DELETE, &format!("{PODS}/{name}"), &zero));
+                }
+                continue;
+            }
+            alive.push(name.clone());
+            let ready_at = *self.ready_at.entry(uid).or_insert(now + START);
+            let ready = is_ready(pod);
+            if now >= ready_at && !ready {
+                drop(server.call("kubelet", Method::PATCH, &format!("{PODS}/{name}/status"), &running()));
+            }
+            serves |= ready;
+        }
+        if alive.len() >= self.replicas {
+            self.lacks_since = None;
+        } else if now >= *self.lacks_since.get_or_insert(now) + REPLACE {
+            self.lacks_since = None;
+            self.replace(server, &pods, &alive);
+        }
+        serves
+    }
+
+    fn replace(&mut self, server: &FakeApiServer, pods: &[Arc<Value>], alive: &[String]) {
+        if self.stateful {
+            for number in 0..self.replicas {
+                let name = format!("backend-{number}");
+                if !pods.iter().any(|pod| text(pod, "name") == name) {
+                    self.create(server, &name);
+                }
+            }
+            return;
+        }
+        for _ in alive.len()..self.replicas {
+            self.born += 1;
+            self.create(server, &format!("backend-{}", self.born));
+        }
+    }
+
+    fn create(&self, server: &FakeApiServer, name: &str) {
+        let owner = json!({"apiVersion": "apps/v1", "kind": if self.stateful { "StatefulSet" } else { "ReplicaSet" },
+            "name": "backend", "uid": "00000000-0000-0000-0000-00000000beef", "controller": true});
+        let pod = json!({
+            "metadata": {"name": name, "labels": {"app": "backend"}, "ownerReferences": [owner]},
+            "spec": {"nodeName": "node-1", "terminationGracePeriodSeconds": 1, "containers": []}
+        });
+        drop(server.call("controller", Method::POST, PODS, &pod));
+    }
+}
+
+/// The pods with the backend's label, those that end included.
+pub fn backend_pods(server: &FakeApiServer) -> Vec<Arc<Value>> {
+    let state = server.state();
+    let kind = server.kinds().iter().position(|kind| kind.kind == "Pod").unwrap_or_default();
+    let pods = state.store.list(kind, NAMESPACE).map(|(_, pod)| pod);
+    pods.filter(|pod| pod["metadata"]["labels"]["app"] == "backend").cloned().collect()
+}
+
+/// The status of a pod that serves.
+pub fn running() -> Value {
+    json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})
+}
+
+/// Whether a pod serves.
+pub fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+    pod["metadata"]["deletionTimestamp"].is_null() && conditions.into_iter().any(ready)
+}
+
+fn text(object: &Value, field: &str) -> String {
+    object["metadata"][field].as_str().unwrap_or_default().into()
+}

@@ -1,0 +1,307 @@
+//! The design's invariants, checked against the server's own log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use breakwater_crds::{ChaosExperiment, Outcome, Phase, Run};
+use breakwater_fake_apiserver::{Change, Verb};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    backend::is_ready,
+    history::{Step, experiments, run_of, steps, uid},
+    lab::{Happening, Played},
+};
+
+/// Everything that is wrong with a run; nothing, if all is well.
+pub fn check(played: &Played) -> Vec<String> {
+    let steps = steps(&played.server);
+    let mut judge = Judge { played, ..Judge::new(played) };
+    for step in &steps {
+        judge.take(step);
+    }
+    judge.requests();
+    judge.end(&steps);
+    judge.wrong
+}
+
+struct Judge<'a> {
+    played: &'a Played,
+    wrong: Vec<String>,
+    /// The stored version of each experiment, by uid.
+    stored: BTreeMap<String, ChaosExperiment>,
+    /// Versions before that.
+    runs: BTreeMap<String, Vec<Uuid>>,
+    verdicts: BTreeMap<Uuid, String>,
+    sets: BTreeMap<(Uuid, u64), BTreeSet<String>>,
+    /// Pods that an operator ended.
+    killed: BTreeSet<String>,
+    ready: BTreeSet<String>,
+    disturbed: bool,
+}
+
+impl<'a> Judge<'a> {
+    fn new(played: &'a Played) -> Self {
+        let quiet =
+            |happening: &Happening| matches!(happening, Happening::Edit | Happening::Compact | Happening::KillOperator);
+        Self {
+            played,
+            wrong: vec![],
+            stored: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            killed: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            disturbed: played.happenings.iter().any(|(_, happening)| !quiet(happening)),
+        }
+    }
+
+    fn fails(&mut self, what: impl Into<String>) {
+        self.wrong.push(what.into());
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Experiment(experiment) => self.status(experiment),
+            Step::ExperimentGone(uid) => drop(self.stored.remove(uid)),
+            Step::PodEnds(change) => {
+                if change.by.starts_with("operator-") {
+                    self.kill(change);
+                }
+                self.ready.remove(&uid(&change.object));
+            }
+            Step::Pod(change) if change.deleted => drop(self.ready.remove(&uid(&change.object))),
+            Step::Pod(change) => {
+                let is_backend = change.object["metadata"]["labels"]["app"] == "backend";
+                if is_ready(&change.object) && is_backend {
+                    self.ready.insert(uid(&change.object));
+                } else {
+                    self.ready.remove(&uid(&change.object));
+                }
+            }
+        }
+    }
+
+    /// Invariants 1 and 2: nothing outside of the selector, the namespace and the limits; nothing that is not written down before.
+    fn kill(&mut self, change: &Change) {
+        let Some(before) = &change.before else { return };
+        let (uid, name) = (uid(before), change.key.2.clone());
+        if !self.killed.insert(uid.clone()) {
+            self.fails(format!("{name} ({uid}) was killed twice"));
+        }
+        let names = |run: &Run| {
+            run.kills.iter().any(|kill| kill.uid == uid && matches!(kill.outcome, Outcome::Planned | Outcome::Blocked))
+        };
+        let intent = self.stored.values().find(|one| run_of(one.status.as_ref()).is_some_and(&names)).cloned();
+        let Some(experiment) = intent else {
+            return self.fails(format!("{name} ({uid}) was killed, and no stored status says that it would be"));
+        };
+        let labels = &before["metadata"]["labels"];
+        if labels["app"] != "backend" {
+            self.fails(format!("{name} was killed, and the selector does not match it: {labels}"));
+        }
+        if experiment.metadata.namespace.as_deref() != Some(change.key.1.as_str()) {
+            self.fails(format!("{name} was killed in another namespace"));
+        }
+        if before["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string() {
+            self.fails(format!("{name} was killed, and it is one that never is"));
+        }
+        let status = experiment.status.clone().unwrap_or_default();
+        let Some(run) = status.run else { return };
+        if run.spared.contains(&uid) {
+            self.fails(format!("{name} was killed, and it was to be spared"));
+        }
+        if run.completed_at.is_some() || status.phase != Some(Phase::Killing) {
+            self.fails(format!("{name} was killed in the phase {:?}", status.phase));
+        }
+        if experiment.spec.dry_run {
+            self.fails(format!("{name} was killed by a dry run"));
+        }
+        if self.disturbed {
+            return;
+        }
+        let left = self.ready.iter().filter(|ready| **ready != uid).count();
+        let workload = &self.played.workload;
+        if left + workload.limit.min(workload.backends) < workload.backends {
+            self.fails(format!("{name} was killed when no more than {left} others were ready"));
+        }
+        if left < workload.min_available as usize {
+            self.fails(format!("{name} was killed, and {left} are left of {}", workload.min_available));
+        }
+    }
+
+    fn status(&mut self, experiment: &ChaosExperiment) {
+        let key = experiment.metadata.uid.clone().unwrap_or_default();
+        let before = self.stored.insert(key.clone(), experiment.clone());
+        let Some(run) = run_of(experiment.status.as_ref()) else {
+            if before.is_some_and(|before| run_of(before.status.as_ref()).is_some()) {
+                self.fails("a run went out of the status");
+            }
+            return;
+        };
+        let runs = self.runs.entry(key).or_default();
+        if runs.last() != Some(&run.id) {
+            if runs.contains(&run.id) {
+                self.wrong.push(format!("run {} came back", run.id));
+            }
+            runs.push(run.id);
+        }
+        let status = experiment.status.clone().unwrap_or_default();
+        if run.completed_at.is_some() {
+            let said = format!("{:?} {:?}", status.verdict, status.reason);
+            let first = self.verdicts.entry(run.id).or_insert_with(|| said.clone()).clone();
+            let waits = experiment.spec.schedule.as_ref().is_some_and(|schedule| schedule.cron.is_some());
+            if first != said && !waits {
+                self.fails(format!("the verdict changed from {first} to {said}"));
+            }
+        }
+        self.kills(run, before.as_ref().and_then(|before| run_of(before.status.as_ref())));
+        self.transitions(run, before.as_ref().and_then(|before| run_of(before.status.as_ref())));
+    }
+
+    fn kills(&mut self, run: &Run, before: Option<&Run>) {
+        let mut sets: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+        for kill in &run.kills {
+            sets.entry(kill.slot).or_default().insert(kill.uid.clone());
+        }
+        for (slot, set) in sets {
+            let limit = self.played.workload.limit;
+            if set.len() > limit {
+                self.fails(format!("set {slot} has {} victims, more than {limit}", set.len()));
+            }
+            let first = self.sets.entry((run.id, slot)).or_insert_with(|| set.clone());
+            if !set.is_subset(first) {
+                let words = format!("set {slot} was chosen again: {first:?}, then {set:?}");
+                self.fails(words);
+            }
+        }
+        let Some(before) = before.filter(|before| before.id == run.id) else { return };
+        if run.slot < before.slot {
+            self.fails(format!("the number of the newest set fell from {} to {}", before.slot, run.slot));
+        }
+        for was in &before.kills {
+            let now = run.kills.iter().find(|kill| (&kill.uid, kill.slot) == (&was.uid, was.slot));
+            let settled = !matches!(was.outcome, Outcome::Planned | Outcome::Blocked);
+            if let Some(now) = now.filter(|now| settled && now.outcome != was.outcome) {
+                let late = was.outcome == Outcome::Gone && matches!(now.outcome, Outcome::Deleted | Outcome::Evicted);
+                if !late {
+                    self.fails(format!(
+                        "the outcome of {} changed from {:?} to {:?}",
+                        was.pod, was.outcome, now.outcome
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Invariant 3: each transition once and in order, as its client made it, or a gap.
+    fn transitions(&mut self, run: &Run, before: Option<&Run>) {
+        let before = before.filter(|before| before.id == run.id && before.round == run.round);
+        for replica in &run.clients {
+            let was = before.and_then(|before| {
+                before.clients.iter().find(|was| was.uid == replica.uid && was.client == replica.client)
+            });
+            if let Some(was) = was.filter(|was| was.epoch == replica.epoch && was.seq > replica.seq) {
+                self.fails(format!("the cursor of {} went back from {} to {}", replica.pod, was.seq, replica.seq));
+            }
+            if let Some(was) = was.filter(|was| was.epoch == replica.epoch) {
+                let new = replica.transitions_dropped + replica.transitions.len() as u64;
+                let old = was.transitions_dropped + was.transitions.len() as u64;
+                let missing = |gaps: &[breakwater_crds::Gap]| gaps.iter().filter_map(|gap| gap.missing).sum::<u64>();
+                let gained = new.saturating_sub(old) + missing(&replica.gaps).saturating_sub(missing(&was.gaps));
+                if replica.gaps_dropped == 0 && gained != replica.seq - was.seq {
+                    self.fails(format!(
+                        "the cursor of {} went from {} to {}, and {gained} transitions or gaps were added",
+                        replica.pod, was.seq, replica.seq
+                    ));
+                }
+            }
+            let seqs: Vec<_> = replica.transitions.iter().map(|transition| transition.seq).collect();
+            if !seqs.windows(2).all(|pair| pair[1] > pair[0] || pair[1] == 1) {
+                self.fails(format!("the transitions of {} are out of order: {seqs:?}", replica.pod));
+            }
+        }
+    }
+
+    /// Every delete names the uid and the version that were looked at.
+    fn requests(&mut self) {
+        let state = self.played.server.state();
+        let by_operator = state.requests.iter().filter(|request| request.by.starts_with("operator-"));
+        let kills = by_operator.filter(|request| {
+            request.kind == "pods" && (request.verb == Verb::Delete || request.object.ends_with("/eviction"))
+        });
+        let mut bare = vec![];
+        for request in kills {
+            let sent = request.sent.clone().unwrap_or(Value::Null);
+            let options = if request.verb == Verb::Delete { &sent } else { &sent["deleteOptions"] };
+            if !(options["preconditions"]["uid"].is_string() && options["preconditions"]["resourceVersion"].is_string())
+            {
+                bare.push(format!("{} was to be killed without preconditions", request.object));
+            }
+        }
+        self.wrong.extend(bare);
+    }
+
+    fn end(&mut self, steps: &[Step]) {
+        // 4. It ends, or says why it waits.
+        if !self.played.ended {
+            let last = experiments(steps).into_values().last().and_then(|last| last.status);
+            let said = last.map(|status| (status.phase, status.reason, status.message));
+            self.fails(format!("it never ended: {said:?}"));
+        }
+        // 6. What has ended is left alone.
+        let sent = self.played.network.sent();
+        let late: Vec<_> = sent[self.played.quiet_from..].iter().filter(|(sent, _)| !sent.is_watching()).collect();
+        if let Some((first, _)) = late.first().filter(|_| self.played.ended && self.played.workload.runs == 1) {
+            self.fails(format!("{} requests after the end, first {} {}", late.len(), first.method, first.path));
+        }
+        if self.played.looking > 60.0 {
+            self.fails(format!("looks took {:.1} s", self.played.looking));
+        }
+        for experiment in self.stored.clone().into_values() {
+            let Some(run) = run_of(experiment.status.as_ref()).filter(|run| run.completed_at.is_some()) else {
+                continue;
+            };
+            self.honest(run);
+        }
+    }
+
+    /// What the record says of kills is what happened.
+    fn honest(&mut self, run: &Run) {
+        for kill in &run.kills {
+            let killed = self.killed.contains(&kill.uid);
+            match kill.outcome {
+                Outcome::Planned => self.fails(format!("{} is still planned at the end", kill.pod)),
+                Outcome::Deleted | Outcome::Evicted if !killed => {
+                    self.fails(format!("{} is told as killed, and no operator killed it", kill.pod));
+                }
+                Outcome::Failed | Outcome::Blocked | Outcome::DryRun if killed => {
+                    let said = kill.message.as_deref().unwrap_or_default();
+                    self.fails(format!("{} was killed, and is told as {:?}: {said}", kill.pod, kill.outcome));
+                }
+                _ => {}
+            }
+        }
+        self.emitted(run);
+    }
+
+    /// What is recorded of transitions is what the clients made.
+    fn emitted(&mut self, run: &Run) {
+        let all = self.played.clients.emitted();
+        for replica in &run.clients {
+            let Some((_, emitted)) = all.iter().find(|(uid, _)| *uid == replica.uid) else { continue };
+            for told in &replica.transitions {
+                let made =
+                    emitted.iter().any(|(_, made)| (made.seq, made.from, made.to) == (told.seq, told.from, told.to));
+                if !made && told.seq > 1 {
+                    self.fails(format!("{} never made transition {} to {}", replica.pod, told.seq, told.to));
+                }
+            }
+            let last = emitted.iter().filter(|(epoch, _)| *epoch == replica.epoch).map(|(_, made)| made.seq).max();
+            if replica.seq > last.unwrap_or(1) {
+                self.fails(format!("the cursor of {} is {}, and it made {last:?}", replica.pod, replica.seq));
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What the server's log says of experiments and pods, in order.
+
+use std::collections::BTreeMap;
+
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Run};
+use breakwater_fake_apiserver::{Change, FakeApiServer};
+use serde_json::Value;
+
+/// Something that happened, as the invariants see it.
+pub enum Step {
+    /// A version of an experiment, by the uid of it.
+    Experiment(Box<ChaosExperiment>),
+    /// The experiment of this uid was deleted.
+    ExperimentGone(String),
+    /// A pod was deleted or told to end for the first time, by this user. The value is what it was before.
+    PodEnds(Change),
+    /// Anything else that happened to a pod.
+    Pod(Change),
+}
+
+/// The steps of a run.
+pub fn steps(server: &FakeApiServer) -> Vec<Step> {
+    let kinds: Vec<_> = server.kinds().iter().map(|kind| kind.kind).collect();
+    let state = server.state();
+    let understood = state.store.since(0).iter().filter_map(|change| match kinds[change.key.0] {
+        "ChaosExperiment" if change.deleted => Some(Step::ExperimentGone(uid(&change.object))),
+        "ChaosExperiment" => {
+            let experiment = serde_json::from_value(Value::clone(&change.object)).ok()?;
+            Some(Step::Experiment(Box::new(experiment)))
+        }
+        "Pod" if ends(change) => Some(Step::PodEnds(change.clone())),
+        "Pod" => Some(Step::Pod(change.clone())),
+        _ => None,
+    });
+    understood.collect()
+}
+
+fn ends(change: &Change) -> bool {
+    let Some(before) = &change.before else { return false };
+    let was_marked = before["metadata"]["deletionTimestamp"].is_string();
+    !was_marked && (change.deleted || change.object["metadata"]["deletionTimestamp"].is_string())
+}
+
+/// The uid of an object.
+pub fn uid(object: &Value) -> String {
+    object["metadata"]["uid"].as_str().unwrap_or_default().into()
+}
+
+/// The last version of each experiment, by its uid.
+pub fn experiments(steps: &[Step]) -> BTreeMap<String, ChaosExperiment> {
+    let mut all = BTreeMap::new();
+    for step in steps {
+        if let Step::Experiment(experiment) = step {
+            all.insert(experiment.metadata.uid.clone().unwrap_or_default(), ChaosExperiment::clone(experiment));
+        }
+    }
+    all
+}
+
+/// The run of a status.
+pub fn run_of(status: Option<&ChaosExperimentStatus>) -> Option<&Run> {
+    status?.run.as_ref()
+}

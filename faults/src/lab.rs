@@ -1,0 +1,370 @@
+//! A namespace in which an experiment runs, from nothing to its end, in virtual time.
+#![allow(clippy::disallowed_methods, reason = "the edge: virtual time is made here")]
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::Method;
+use breakwater_crds::ChaosExperiment;
+use breakwater_fake_apiserver::{FakeApiServer, Kind, Origin};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    backend::{Backend, backend_pods, running},
+    clients::{Clients, Manner},
+    net::{Fate, LineFate, LinePlan, Network, Plan},
+    process::{Process, SYSTEM},
+    workloads::Workload,
+};
+
+/// Where it all happens.
+pub const NAMESPACE: &str = "shop";
+/// The experiments of the namespace.
+pub const EXPERIMENTS: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments";
+/// The kind of experiments.
+pub const EXPERIMENT: Kind = Kind {
+    group: "chaos.breakwater.dev",
+    version: "v1alpha1",
+    plural: "chaosexperiments",
+    kind: "ChaosExperiment",
+    namespaced: true,
+    origin: Origin::Custom,
+};
+/// One step of virtual time.
+const STEP: Duration = Duration::from_millis(50);
+/// An operator that has died is followed by another after this time.
+const TAKE_OVER: SignedDuration = SignedDuration::from_secs(1);
+/// When the laboratory opens.
+const OPENS: Timestamp = Timestamp::constant(1_796_115_600, 0);
+
+/// What happens around the operator, at a moment after the start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happening {
+    /// `spec.suspend` is set.
+    Suspend,
+    /// The annotation that ends a run is set.
+    Abort,
+    /// The halt's ConfigMap is there.
+    Halt,
+    /// A pod of the backend goes out of the selector.
+    Relabel(usize),
+    /// Somebody else deletes a pod of the backend.
+    Delete(usize),
+    /// A pod of the backend gets a critical priority's mark: the mirror annotation.
+    Exempt(usize),
+    /// The backend is to have so many pods.
+    Scale(usize),
+    /// A client's process starts anew.
+    RestartClient(usize),
+    /// All clients answer like this.
+    ClientsAre(Manner),
+    /// The clocks of all operators jump by so many seconds.
+    Jump(i64),
+    /// The server forgets old revisions.
+    Compact,
+    /// The experiment is deleted.
+    DeleteExperiment,
+    /// It is deleted and created again.
+    RecreateExperiment,
+    /// Somebody edits what may be edited in mid-run.
+    Edit,
+    /// The namespace begins to end, and its objects go.
+    EndNamespace,
+    /// An object is there that no operator can read.
+    Undecodable,
+    /// The first operator is killed.
+    KillOperator,
+}
+
+/// A run that is to be played.
+pub struct Setup {
+    /// What is to be done.
+    pub workload: Workload,
+    /// What becomes of requests.
+    pub plan: Plan,
+    /// What becomes of lines of watches.
+    pub lines: LinePlan,
+    /// Operators at once, and by how much the clock of each is off.
+    pub operators: Vec<SignedDuration>,
+    /// What happens when, in milliseconds after the start.
+    pub happenings: Vec<(u64, Happening)>,
+    /// For delays by chance.
+    pub seed: u64,
+}
+
+impl Setup {
+    /// One operator, nothing out of order.
+    pub fn calm(workload: &Workload) -> Self {
+        Self {
+            workload: workload.clone(),
+            plan: Box::new(|_| Fate::Pass),
+            lines: Box::new(|_| LineFate::Pass),
+            operators: vec![SignedDuration::ZERO],
+            happenings: vec![],
+            seed: 0,
+        }
+    }
+}
+
+/// What is left after a run.
+pub struct Played {
+    /// The workload.
+    pub workload: Workload,
+    /// The server, with all that happened.
+    pub server: FakeApiServer,
+    /// The network, with all requests.
+    pub network: Arc<Network>,
+    /// The clients.
+    pub clients: Clients,
+    /// What happened.
+    pub happenings: Vec<(u64, Happening)>,
+    /// It came to its end.
+    pub ended: bool,
+    /// Virtual time up to there.
+    pub time: Duration,
+    /// Number of requests when the run was at its end and quiet.
+    pub quiet_from: usize,
+    /// The time that one operator's looks took, at most.
+    pub looking: f64,
+    /// Operators that were started.
+    pub processes: usize,
+}
+
+/// A run may take so long, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// After its end nothing may happen in this time.
+const QUIET: Duration = Duration::from_secs(120);
+
+/// Plays a run in a runtime of its own.
+///
+/// # Panics
+/// Where no runtime can be had.
+pub fn play(setup: Setup) -> Played {
+    fastrand::seed(setup.seed);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime can be had");
+    runtime.block_on(async { Lab::open(setup).run().await })
+}
+
+struct Lab {
+    workload: Workload,
+    server: FakeApiServer,
+    network: Arc<Network>,
+    clients: Clients,
+    backend: Backend,
+    processes: Vec<Process>,
+    skews: Vec<SignedDuration>,
+    started: usize,
+    looking: f64,
+    respawn: Vec<Option<Timestamp>>,
+    happenings: Vec<(u64, Happening)>,
+    opened: Instant,
+}
+
+fn wall(opened: Instant) -> Timestamp {
+    OPENS + SignedDuration::try_from(opened.elapsed()).unwrap_or_default()
+}
+
+impl Lab {
+    fn open(setup: Setup) -> Self {
+        let opened = Instant::now();
+        let server = FakeApiServer::new(&[EXPERIMENT], move || wall(opened));
+        for namespace in [NAMESPACE, SYSTEM] {
+            let body = json!({"metadata": {"name": namespace}});
+            server.call("admin", Method::POST, "/api/v1/namespaces", &body).expect("it is created");
+        }
+        let workload = setup.workload;
+        let clients = Clients::default();
+        for number in 0..workload.clients {
+            let (name, ip) = (format!("client-{number}"), format!("10.0.0.{}", number + 1));
+            let body = json!({"metadata": {"name": name, "labels": {"app": "client"}},
+                "spec": {"nodeName": "node-1", "containers": []}});
+            let path = "/api/v1/namespaces/shop/pods";
+            let pod = server.call("admin", Method::POST, path, &body).expect("it is created");
+            let mut status = running();
+            status["status"]["podIP"] = json!(ip);
+            server.call("kubelet", Method::PATCH, &format!("{path}/{name}/status"), &status).expect("it is there");
+            clients.add(&name, pod["metadata"]["uid"].as_str().unwrap_or_default(), &ip, OPENS);
+        }
+        if let Some(min) = workload.budget {
+            let body = json!({"metadata": {"name": "budget"},
+                "spec": {"minAvailable": min, "selector": {"matchLabels": {"app": "backend"}}}});
+            let path = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets";
+            server.call("admin", Method::POST, path, &body).expect("it is created");
+        }
+        let network = Network::new(server.clone(), setup.plan, setup.lines);
+        let backend = Backend::new(workload.backends, workload.stateful);
+        let mut happenings = setup.happenings;
+        happenings.sort_by_key(|(at, _)| *at);
+        Self {
+            workload,
+            server,
+            network,
+            clients,
+            backend,
+            processes: vec![],
+            respawn: vec![None; setup.operators.len()],
+            skews: setup.operators,
+            started: 0,
+            looking: 0.0,
+            happenings,
+            opened,
+        }
+    }
+
+    async fn run(mut self) -> Played {
+        for _ in 0..20 {
+            self.step().await;
+        }
+        let body = self.workload.experiment("outage");
+        self.server.call("admin", Method::POST, EXPERIMENTS, &body).expect("it is created");
+        for number in 0..self.skews.len() {
+            let process = self.start(number);
+            self.processes.push(process);
+        }
+        let began = self.opened.elapsed();
+        let happenings = self.happenings.clone();
+        let mut due = happenings.iter().peekable();
+        let mut ended = false;
+        while self.opened.elapsed() - began < PATIENCE {
+            let since = u64::try_from((self.opened.elapsed() - began).as_millis()).unwrap_or(u64::MAX);
+            while let Some((_, happening)) = due.next_if(|(at, _)| *at <= since) {
+                self.happen(happening);
+            }
+            self.step().await;
+            if due.peek().is_none() && self.has_ended() {
+                ended = true;
+                break;
+            }
+        }
+        let time = self.opened.elapsed() - began;
+        // What is under way ends; then nothing may happen any more.
+        let mut quiet_from = self.network.count();
+        if ended && self.workload.runs == 1 {
+            for _ in 0..12 {
+                self.leap(Duration::from_secs(1)).await;
+            }
+            quiet_from = self.network.count();
+            self.leap(QUIET).await;
+        }
+        self.looking = self.processes.iter().map(Process::looking).fold(self.looking, f64::max);
+        Played {
+            workload: self.workload.clone(),
+            server: self.server.clone(),
+            network: self.network.clone(),
+            clients: self.clients.clone(),
+            happenings,
+            ended,
+            time,
+            quiet_from,
+            looking: self.looking,
+            processes: self.started,
+        }
+    }
+
+    fn start(&mut self, number: usize) -> Process {
+        self.started += 1;
+        let (opened, skew) = (self.opened, self.skews[number]);
+        Process::start(self.started, &self.network, Arc::new(self.clients.clone()), move || wall(opened), skew)
+    }
+
+    async fn step(&mut self) {
+        self.leap(STEP).await;
+    }
+
+    async fn leap(&mut self, time: Duration) {
+        sleep(time).await;
+        let now = wall(self.opened);
+        let serves = self.backend.live(&self.server, now);
+        self.clients.live(now, serves);
+        for number in 0..self.processes.len() {
+            if !self.processes[number].is_dead() {
+                continue;
+            }
+            match self.respawn[number] {
+                None => {
+                    self.looking = self.looking.max(self.processes[number].looking());
+                    self.respawn[number] = Some(now + TAKE_OVER);
+                }
+                Some(at) if now >= at => {
+                    self.respawn[number] = None;
+                    self.processes[number] = self.start(number);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn experiment(&self) -> Option<ChaosExperiment> {
+        let kind = self.server.kinds().iter().position(|kind| kind.kind == EXPERIMENT.kind)?;
+        let state = self.server.state();
+        let found = state.store.get(&(kind, NAMESPACE.into(), "outage".into()))?;
+        serde_json::from_value(Value::clone(found)).ok()
+    }
+
+    fn has_ended(&self) -> bool {
+        let Some(experiment) = self.experiment() else { return true };
+        let Some(status) = experiment.status else { return false };
+        let ended = status.run.as_ref().is_some_and(|run| run.completed_at.is_some());
+        ended && status.runs >= self.workload.runs
+    }
+
+    fn happen(&mut self, happening: &Happening) {
+        let outage = format!("{EXPERIMENTS}/outage");
+        let patch = |path: &str, body: Value| drop(self.server.call("user", Method::PATCH, path, &body));
+        let pod = |which: usize| {
+            let pods = backend_pods(&self.server);
+            let name = pods.get(which).and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("none");
+            format!("/api/v1/namespaces/shop/pods/{name}")
+        };
+        match happening {
+            Happening::Suspend => patch(&outage, json!({"spec": {"suspend": true}})),
+            Happening::Abort => patch(&outage, json!({"metadata": {"annotations": {breakwater_crds::ABORT: ""}}})),
+            Happening::Halt => {
+                let body = json!({"metadata": {"name": "halt"}, "data": {"halt": "true"}});
+                drop(self.server.call("user", Method::POST, "/api/v1/namespaces/breakwater-system/configmaps", &body));
+            }
+            Happening::Relabel(which) => patch(&pod(*which), json!({"metadata": {"labels": {"app": "elsewhere"}}})),
+            Happening::Exempt(which) => {
+                patch(&pod(*which), json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}));
+            }
+            Happening::Delete(which) => {
+                let body = json!({"gracePeriodSeconds": 0});
+                drop(self.server.call("user", Method::DELETE, &pod(*which), &body));
+            }
+            Happening::Scale(replicas) => self.backend.replicas = *replicas,
+            Happening::RestartClient(which) => self.clients.restart(*which),
+            Happening::ClientsAre(manner) => self.clients.behave(manner),
+            Happening::Jump(seconds) => {
+                for (process, skew) in self.processes.iter().zip(&mut self.skews) {
+                    process.jump(SignedDuration::from_secs(*seconds));
+                    *skew += SignedDuration::from_secs(*seconds);
+                }
+            }
+            Happening::Compact => self.server.state().store.compact(),
+            Happening::DeleteExperiment => drop(self.server.call("user", Method::DELETE, &outage, &Value::Null)),
+            Happening::RecreateExperiment => {
+                drop(self.server.call("user", Method::DELETE, &outage, &Value::Null));
+                drop(self.server.call("user", Method::POST, EXPERIMENTS, &self.workload.experiment("outage")));
+            }
+            Happening::Edit => patch(&outage, json!({"spec": {"historyLimit": 3}, "metadata": {"labels": {"a": "b"}}})),
+            Happening::EndNamespace => {
+                drop(self.server.call("user", Method::DELETE, "/api/v1/namespaces/shop", &Value::Null));
+                let mut state = self.server.state();
+                let keys: Vec<_> =
+                    state.store.at(u64::MAX).into_keys().filter(|(_, namespace, _)| namespace == NAMESPACE).collect();
+                for key in keys {
+                    state.store.remove(&key, &Arc::from("namespace-controller"));
+                }
+            }
+            Happening::Undecodable => {
+                let body = json!({"metadata": {"name": "broken"}, "spec": {"target": 7}});
+                drop(self.server.call("user", Method::POST, EXPERIMENTS, &body));
+            }
+            Happening::KillOperator => {
+                self.processes[0].dead.store(true, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+    }
+}

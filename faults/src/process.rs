@@ -1,0 +1,83 @@
+//! An operator as a process that can die.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use breakwater_operator::{
+    clock::Clock,
+    fetch::Fetch,
+    metrics::Metrics,
+    observe::OwnPod,
+    operator::{self, Identity, Outside},
+};
+use jiff::{SignedDuration, Timestamp};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::net::Network;
+
+/// Where the operators' own pods live.
+pub const SYSTEM: &str = "breakwater-system";
+
+/// An operator's process.
+pub struct Process {
+    /// It will not do anything any more.
+    pub dead: Arc<AtomicBool>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    skew: Arc<Mutex<SignedDuration>>,
+    task: JoinHandle<()>,
+}
+
+impl Process {
+    /// Starts one. Its wall clock shows `now` and is off by `skew`.
+    pub fn start(
+        number: usize,
+        network: &Arc<Network>,
+        fetch: Arc<dyn Fetch>,
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        skew: SignedDuration,
+    ) -> Self {
+        let (dead, metrics) = (Arc::new(AtomicBool::new(false)), Arc::new(Metrics::default()));
+        let skew = Arc::new(Mutex::new(skew));
+        let off = skew.clone();
+        let clock = Clock::new(move || now() + *off.lock().unwrap_or_else(PoisonError::into_inner));
+        let outside = Outside {
+            reads: network.client(number, &dead, true),
+            effects: network.client(number, &dead, false),
+            fetch,
+            clock,
+            metrics: metrics.clone(),
+        };
+        let own_pod = OwnPod { namespace: SYSTEM.into(), name: format!("operator-{number}") };
+        let identity = Identity { namespace: None, own_pod: Some(own_pod), halt_configmap: "halt".into() };
+        let (ready, _) = watch::channel(false);
+        let task = tokio::spawn(operator::run(outside, identity, ready, std::future::pending()));
+        Self { dead, metrics, skew, task }
+    }
+
+    /// Whether it has died.
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst) || self.task.is_finished()
+    }
+
+    /// Its clock jumps.
+    pub fn jump(&self, by: SignedDuration) {
+        *self.skew.lock().unwrap_or_else(PoisonError::into_inner) += by;
+    }
+
+    /// All of its looks took so long, together.
+    pub fn looking(&self) -> f64 {
+        let text = self.metrics.text();
+        let sum = text.lines().find_map(|line| line.strip_prefix("breakwater_reconcile_seconds_sum "));
+        sum.and_then(|sum| sum.parse().ok()).unwrap_or(f64::NAN)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.dead.store(true, Ordering::SeqCst);
+        self.task.abort();
+    }
+}

@@ -1,0 +1,163 @@
+//! Many runs, side by side, and what is told of them.
+
+use std::{
+    fmt::Write,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    check::check,
+    history::{experiments, steps},
+    lab::{Played, Setup, play},
+    net::Fate,
+};
+
+/// What came of many runs.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Runs that were played.
+    pub runs: usize,
+    /// Requests of operators in them.
+    pub requests: usize,
+    /// Requests that something happened to.
+    pub faulted: usize,
+    /// Virtual time, all together.
+    pub time: Duration,
+    /// Runs in which an invariant was violated, with what is wrong; the first few.
+    pub violations: Vec<(String, Vec<String>)>,
+    /// How many there were in all.
+    pub violated: usize,
+}
+
+/// A run with a name by which it can be played again.
+pub struct Case {
+    /// Its name.
+    pub name: String,
+    /// What is played.
+    pub setup: Setup,
+}
+
+/// Violations that are told.
+const TOLD: usize = 5;
+
+/// Plays cases on all cores. Of each, `more` may find further faults.
+///
+/// # Panics
+/// Where a run panics.
+pub fn sweep(count: usize, case: impl Fn(usize) -> Case + Sync, more: impl Fn(&Played) -> Vec<String> + Sync) -> Tally {
+    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    let Case { name, setup } = case(number);
+                    let played = play(setup);
+                    let mut wrong = check(&played);
+                    wrong.extend(more(&played));
+                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    tally.add(name, &played, wrong);
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tally {
+    fn add(&mut self, name: String, played: &Played, wrong: Vec<String>) {
+        let sent = played.network.sent();
+        self.runs += 1;
+        self.requests += sent.len();
+        self.faulted += sent.iter().filter(|(_, fate)| *fate != Fate::Pass).count();
+        self.time += played.time;
+        if !wrong.is_empty() {
+            self.violated += 1;
+            if self.violations.len() < TOLD {
+                self.violations.push((format!("{name}\n{}", trace(played)), wrong));
+            }
+        }
+    }
+
+    /// Takes another one in.
+    pub fn merge(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.requests += other.requests;
+        self.faulted += other.faulted;
+        self.time += other.time;
+        self.violated += other.violated;
+        self.violations.extend(other.violations);
+    }
+
+    /// One line.
+    pub fn line(&self, what: &str) -> String {
+        format!(
+            "{what}: {} runs, {} requests, {} of them faulted, {:.1} virtual hours, {} violations",
+            self.runs,
+            self.requests,
+            self.faulted,
+            self.time.as_secs_f64() / 3600.0,
+            self.violated
+        )
+    }
+
+    /// Prints the line, and fails if anything is wrong.
+    ///
+    /// # Panics
+    /// Where an invariant was violated.
+    pub fn expect_none(&self, what: &str) {
+        println!("{}", self.line(what));
+        let mut text = String::new();
+        for (name, wrong) in &self.violations {
+            let _always = writeln!(text, "\n=== {name}\n  violated:\n    {}", wrong.join("\n    "));
+        }
+        assert!(self.violated == 0, "{}\n{text}", self.line(what));
+    }
+}
+
+/// A run as a person can read it: what the operators asked for, what became of it, and the statuses that were written.
+pub fn trace(played: &Played) -> String {
+    let mut text = String::new();
+    let faults: Vec<_> = played.network.sent().into_iter().filter(|(_, fate)| *fate != Fate::Pass).collect();
+    for (sent, fate) in faults.iter().take(20) {
+        let _always = writeln!(
+            text,
+            "  fault: {fate:?} at request {} of operator {}: {} {}",
+            sent.index, sent.process, sent.method, sent.path
+        );
+    }
+    for (at, happening) in &played.happenings {
+        let _always = writeln!(text, "  happening: after {at} ms {happening:?}");
+    }
+    let state = played.server.state();
+    let told = state.requests.iter().filter(|request| request.kind != "events");
+    for request in told {
+        let at = request.at.strftime("%M:%S%.3f");
+        let _always = writeln!(
+            text,
+            "  {at} {} {:?} {} {} -> {} (revision {})",
+            request.by, request.verb, request.kind, request.object, request.code, request.revision
+        );
+    }
+    drop(state);
+    for experiment in experiments(&steps(&played.server)).into_values() {
+        let status = experiment.status.unwrap_or_default();
+        let _always = writeln!(
+            text,
+            "  at the end: {:?} {:?} {:?} {:?}",
+            status.phase, status.verdict, status.reason, status.message
+        );
+        for kill in status.run.iter().flat_map(|run| &run.kills) {
+            let _always = writeln!(text, "    set {} {} {:?} {:?}", kill.slot, kill.pod, kill.outcome, kill.message);
+        }
+    }
+    text
+}
