@@ -1,20 +1,22 @@
 //! The thread-safe handle: one mutex around the machine and its record, and before it a gate that needs no lock.
 
+mod report;
+
 use std::{fmt, sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, nanos},
+    door::Door,
     gate::{Gate, Word},
     machine::{Input, Machine, Moment, Step, Verdict},
     permit::{Failed, NotPermitted, OwnedPermit, Pass, Permit},
-    record::{CursorAhead, Record},
-    settings::Settings,
+    record::Record,
+    settings::{Policy, Settings},
     sync::{Mutex, MutexGuard, PoisonError},
     tally::{Counted, Tally},
-    wire::{BreakerReport, CallCounts, Cursor, Now, State, Transition},
+    wire::{State, Transition},
 };
 
 pub(crate) type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
@@ -24,15 +26,36 @@ pub(crate) type Listener = Box<dyn Fn(&Transition) + Send + Sync>;
 /// See the [crate's page](crate) for an example of a whole outage.
 pub struct Breaker {
     gate: Gate,
+    door: Door,
     tally: Tally,
-    /// Whether calls are measured.
-    timed: bool,
+    way: Way,
     clock: Box<dyn Clock>,
     shared: Mutex<Shared>,
     name: String,
     epoch: Uuid,
     settings: Settings,
     listeners: Vec<Listener>,
+}
+
+/// How successes come in, as the settings allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Without the lock, as long as they change nothing.
+    Free,
+    /// Without the lock, as long as they change no more than a window of calls.
+    Door,
+    /// Through the lock, with the time that they took.
+    Timed,
+}
+
+impl Way {
+    fn of(settings: &Settings) -> Self {
+        match settings.policy {
+            Policy::ConsecutiveFailures(_) => Self::Free,
+            Policy::Rates(rates) if rates.slow_calls.is_some() => Self::Timed,
+            Policy::Rates(_) => Self::Door,
+        }
+    }
 }
 
 /// What changes together, in one critical section.
@@ -63,8 +86,9 @@ impl Breaker {
         record.kept().for_each(|start| listeners.iter().for_each(|listener| listener(start)));
         Self {
             gate: Gate::new(&machine),
+            door: Door::shut(),
             tally: Tally::new(),
-            timed: settings.slow_calls().is_some(),
+            way: Way::of(&settings),
             clock,
             shared: Mutex::new(Shared { machine, record }),
             name,
@@ -141,48 +165,58 @@ impl Breaker {
         let word = self.gate.word();
         if word.admits() {
             self.tally.count(Counted::Permitted);
-            Ok(Pass { word, started: if self.timed { self.clock.mono_nanos() } else { 0 } })
+            Ok(Pass { word, started: if self.way == Way::Timed { self.clock.mono_nanos() } else { 0 } })
         } else {
             self.admit_unless_open(word)
         }
     }
 
     fn admit_unless_open(&self, word: Word) -> Result<Pass, NotPermitted> {
-        let moment = self.moment();
-        let open = |wait| Err(NotPermitted { state: word.state(), trial_in: wait });
         let refused = match word.state() {
-            State::ForcedOpen => open(None),
-            State::Open => match self.gate.open_until(word).and_then(|until| until.checked_sub(moment.mono_nanos())) {
-                None | Some(0) => self.admit_by_lock(&moment),
-                Some(wait) => open(Some(Duration::from_nanos(wait))),
-            },
-            _ => self.admit_by_lock(&moment),
+            State::ForcedOpen => NotPermitted::for_ever(State::ForcedOpen),
+            state => {
+                let now = self.clock.mono_nanos();
+                match self.gate.open_until(word) {
+                    Some(until) if state == State::Open && until > now => NotPermitted::until(until, now),
+                    _ => return self.admit_by_lock(&Moment::at(&*self.clock, now)),
+                }
+            }
         };
-        self.tally.count(if refused.is_ok() { Counted::Permitted } else { Counted::NotPermitted });
-        refused
+        self.tally.count(Counted::NotPermitted);
+        Err(refused)
     }
 
+    #[cold]
     fn admit_by_lock(&self, moment: &Moment<'_>) -> Result<Pass, NotPermitted> {
         let Done { verdict, word, half_open_at, .. } = self.step(Input::Acquire, moment);
-        match verdict {
-            Verdict::Permitted(_) => Ok(Pass { word, started: if self.timed { moment.mono_nanos() } else { 0 } }),
-            _ => {
-                let now = || Duration::from_nanos(moment.mono_nanos());
-                Err(NotPermitted { state: word.state(), trial_in: half_open_at.map(|due| due.saturating_sub(now())) })
+        let (counted, admitted) = match (verdict, half_open_at) {
+            (Verdict::Permitted(_), _) => {
+                let started = if self.way == Way::Timed { moment.mono_nanos() } else { 0 };
+                (Counted::Permitted, Ok(Pass { word, started }))
             }
-        }
+            (_, Some(due)) => (Counted::NotPermitted, Err(NotPermitted::until(nanos(due), moment.mono_nanos()))),
+            (_, None) => (Counted::NotPermitted, Err(NotPermitted::for_ever(word.state()))),
+        };
+        self.tally.count(counted);
+        admitted
     }
 
     #[inline]
     pub(crate) fn succeeded(&self, pass: Pass) -> Option<Transition> {
-        // Nothing has happened since the call went through the gate, and a success is nothing new.
-        if pass.word.is_settled() && !self.timed && self.gate.word() == pass.word {
+        let generation = pass.word.generation();
+        let done = match self.way {
+            // Nothing has happened since the call went through the gate, and a success is nothing new.
+            Way::Free => pass.word.is_settled() && self.gate.word() == pass.word,
+            Way::Door => self.door.enter(generation),
+            Way::Timed => false,
+        };
+        if done {
             self.tally.count(Counted::Success);
             return None;
         }
         let moment = self.moment();
         let took = self.took(pass, &moment);
-        let done = self.step(Input::Success(pass.word.generation(), took), &moment);
+        let done = self.step(Input::Success(generation, took), &moment);
         self.count_result(Counted::Success, &done, took);
         done.transition
     }
@@ -204,7 +238,7 @@ impl Breaker {
     }
 
     fn took(&self, pass: Pass, moment: &Moment<'_>) -> u64 {
-        if self.timed { moment.mono_nanos().saturating_sub(pass.started) } else { 0 }
+        if self.way == Way::Timed { moment.mono_nanos().saturating_sub(pass.started) } else { 0 }
     }
 
     fn count_result(&self, result: Counted, done: &Done, took: u64) {
@@ -220,9 +254,11 @@ impl Breaker {
     /// One critical section: the machine steps, and what it changed is recorded and shown. Then the listeners are told.
     fn step(&self, input: Input<'_>, moment: &Moment<'_>) -> Done {
         let mut shared = self.lock();
+        self.take_in(&mut shared.machine, moment);
         let Step { verdict, change } = shared.machine.step(input, moment);
         let transition = change.map(|change| shared.record.push(change.to, change.cause, moment.now()));
         let word = self.gate.show(&shared.machine);
+        self.let_in(&shared.machine);
         let consecutive_failures = shared.machine.consecutive_failures();
         let half_open_at = shared.machine.half_open_at();
         drop(shared);
@@ -236,6 +272,19 @@ impl Breaker {
         self.clock.mono_nanos()
     }
 
+    /// Shuts the door to successes, and adds those that went through to the window.
+    fn take_in(&self, machine: &mut Machine, moment: &Moment<'_>) {
+        if self.way == Way::Door {
+            machine.succeeded(self.door.close(), moment);
+        }
+    }
+
+    fn let_in(&self, machine: &Machine) {
+        if self.way == Way::Door {
+            self.door.open(machine);
+        }
+    }
+
     fn moment(&self) -> Moment<'_> {
         Moment::of(&*self.clock)
     }
@@ -243,83 +292,6 @@ impl Breaker {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // Each step reads the clock, which alone may panic, before it changes what the gate shows.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What it is asked.
-impl Breaker {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The epoch of its cursors.
-    pub fn epoch(&self) -> Uuid {
-        self.epoch
-    }
-
-    /// Its settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// Its state. It takes no lock.
-    pub fn state(&self) -> State {
-        self.gate.word().state()
-    }
-
-    /// Its calls so far. It takes no lock; calls that go on meanwhile are in it or not.
-    pub fn calls(&self) -> CallCounts {
-        self.tally.sums()
-    }
-
-    /// Failures in a row since the last success.
-    pub fn consecutive_failures(&self) -> u64 {
-        self.lock().machine.consecutive_failures()
-    }
-
-    /// When an open breaker goes half-open, by its monotonic clock.
-    pub fn half_open_at(&self) -> Option<Duration> {
-        self.lock().machine.half_open_at()
-    }
-
-    /// When time alone changes its state, by its monotonic clock: [`tick`](Self::tick) it then.
-    pub fn tick_at(&self) -> Option<Duration> {
-        self.lock().machine.tick_at()
-    }
-
-    /// The breaker as it is, with the transitions after `since` (all that are kept, if absent). `now` is the moment
-    /// that the report says it is of.
-    ///
-    /// # Errors
-    /// [`CursorAhead`] if `since` is of this process, but newer than its newest transition.
-    ///
-    /// ```
-    /// use breakwater_breaker::{Breaker, Clock, ManualClock};
-    ///
-    /// let clock = ManualClock::default();
-    /// let breaker = Breaker::builder("backend").clock(clock.clone()).build();
-    /// let first = breaker.report(None, clock.now()).unwrap().transitions;
-    /// assert_eq!(first.items.len(), 1);
-    /// let second = breaker.report(Some(first.next), clock.now()).unwrap().transitions;
-    /// assert_eq!(second.items.len(), 0);
-    /// ```
-    pub fn report(&self, since: Option<Cursor>, now: Now) -> Result<BreakerReport, CursorAhead> {
-        let mut shared = self.lock();
-        let transitions = shared.record.after(since)?;
-        let window = shared.machine.window(&Moment::of(&now));
-        let machine = &shared.machine;
-        Ok(BreakerReport {
-            name: self.name.clone(),
-            state: machine.state(),
-            consecutive_failures: machine.consecutive_failures(),
-            half_open_at: machine.half_open_at().map(|until| wall_at(until, now)),
-            first_failure_at: machine.first_failure().map(|first| first.wall),
-            first_failure_mono_nanos: machine.first_failure().map(|first| first.mono_nanos),
-            calls: self.calls(),
-            window,
-            transitions,
-        })
     }
 }
 
@@ -333,13 +305,6 @@ impl fmt::Debug for Breaker {
 fn seed(epoch: Uuid, name: &str) -> u64 {
     let (high, low) = epoch.as_u64_pair();
     name.bytes().fold(high ^ low, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// What the wall clock will say when the monotonic one says `mono`, if nobody sets it.
-fn wall_at(mono: Duration, now: Now) -> Timestamp {
-    let ahead = SignedDuration::try_from(mono).unwrap_or(SignedDuration::MAX)
-        - SignedDuration::try_from(now.mono()).unwrap_or(SignedDuration::MAX);
-    now.wall.checked_add(ahead).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -359,12 +324,5 @@ mod tests {
         assert!(breaker.shared.is_poisoned());
         breaker.try_acquire().unwrap().failure("timeout");
         assert_eq!((breaker.calls().failure, breaker.consecutive_failures()), (1, 1));
-    }
-
-    #[test]
-    fn a_due_time_beyond_all_calendars_is_said_as_the_last_moment() {
-        let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
-        assert_eq!(wall_at(Duration::MAX, now), Timestamp::MAX);
-        assert_eq!(wall_at(Duration::from_secs(2), now), Timestamp::from_second(2).unwrap());
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     breaker::Breaker,
-    classify::{Classify, ErrorsFail},
+    classify::{Classify, ErrorsFail, Outcome},
     permit::NotPermitted,
 };
 
@@ -60,7 +60,7 @@ impl Breaker {
     ///     assert_eq!(breaker.call(|| Err::<(), _>("timeout")), Err(Error::Failed("timeout")));
     /// }
     /// let refused = breaker.call(|| Err::<(), _>("timeout")).unwrap_err().not_permitted().unwrap();
-    /// assert!(refused.trial_in.unwrap().as_secs_f64() > 9.0);
+    /// assert!(refused.trial_in().unwrap().as_secs_f64() > 9.0);
     /// ```
     pub fn call<T, E: fmt::Display>(&self, call: impl FnOnce() -> Result<T, E>) -> Result<T, Error<E>> {
         self.call_by(&ErrorsFail, call)
@@ -70,15 +70,15 @@ impl Breaker {
     ///
     /// # Errors
     /// As there.
-    pub fn call_by<T, E>(
+    pub fn call_by<T, E, C: Classify<Result<T, E>>>(
         &self,
-        classifier: &impl Classify<Result<T, E>>,
+        classifier: &C,
         call: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, Error<E>> {
         let permit = self.try_acquire().map_err(Error::NotPermitted)?;
-        let started = self.mono_nanos();
+        let started = self.started::<_, C>();
         let result = call();
-        permit.finish(&classifier.classify(&result, self.since(started)));
+        permit.finish(&self.judge(classifier, &result, started));
         result.map_err(Error::Failed)
     }
 
@@ -104,19 +104,26 @@ impl Breaker {
     ///
     /// # Errors
     /// As there.
-    pub async fn run_by<T, E>(
+    pub async fn run_by<T, E, C: Classify<Result<T, E>>>(
         &self,
-        classifier: &impl Classify<Result<T, E>>,
+        classifier: &C,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error<E>> {
         let permit = self.try_acquire().map_err(Error::NotPermitted)?;
-        let started = self.mono_nanos();
+        let started = self.started::<_, C>();
         let result = call.await;
-        permit.finish(&classifier.classify(&result, self.since(started)));
+        permit.finish(&self.judge(classifier, &result, started));
         result.map_err(Error::Failed)
     }
 
-    pub(crate) fn since(&self, started: u64) -> Duration {
-        Duration::from_nanos(self.mono_nanos().saturating_sub(started))
+    /// When a call starts, if its classifier wants to know.
+    pub(crate) fn started<R, C: Classify<R>>(&self) -> u64 {
+        if C::TIMED { self.mono_nanos() } else { 0 }
+    }
+
+    /// What a call that ends now means.
+    pub(crate) fn judge<R, C: Classify<R>>(&self, classifier: &C, result: &R, started: u64) -> Outcome {
+        let now = if C::TIMED { self.mono_nanos() } else { 0 };
+        classifier.classify(result, Duration::from_nanos(now.saturating_sub(started)))
     }
 }

@@ -41,6 +41,9 @@ impl Outcome {
 /// assert_eq!(classify.classify(&Ok(404), Duration::ZERO), Outcome::Ignored);
 /// ```
 pub trait Classify<R> {
+    /// Whether it looks at the time that a call took. If not, the clock is not read for it, and it is told zero.
+    const TIMED: bool = true;
+
     /// What `result`, which came after `took`, means.
     fn classify(&self, result: &R, took: Duration) -> Outcome;
 }
@@ -64,6 +67,8 @@ impl<R, F: Fn(&R, Duration) -> Outcome> Classify<R> for F {
 pub struct ErrorsFail;
 
 impl<T, E: Display> Classify<Result<T, E>> for ErrorsFail {
+    const TIMED: bool = false;
+
     fn classify(&self, result: &Result<T, E>, _: Duration) -> Outcome {
         match result {
             Ok(_) => Outcome::Success,

@@ -131,6 +131,11 @@ impl<'a> Moment<'a> {
         Self { clock, mono_nanos: Cell::new(None) }
     }
 
+    /// A moment of which one reading is known already.
+    pub(crate) fn at(clock: &'a dyn Clock, mono_nanos: u64) -> Self {
+        Self { clock, mono_nanos: Cell::new(Some(mono_nanos)) }
+    }
+
     /// By the monotonic clock.
     pub fn mono_nanos(&self) -> u64 {
         self.mono_nanos.get().unwrap_or_else(|| {
@@ -147,6 +152,7 @@ impl<'a> Moment<'a> {
 }
 
 /// A duration in nanoseconds; 584 years fit.
+#[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into())
 }

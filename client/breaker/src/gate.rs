@@ -5,6 +5,7 @@
 //! nothing has happened in between.
 
 use crate::{
+    clock::nanos,
     machine::{Generation, Machine},
     sync::{
         AtomicU64,
@@ -66,7 +67,7 @@ impl Word {
     }
 }
 
-/// The word, and until when an open breaker is open; on a cache line of their own.
+/// What is shown of a breaker without its lock; on a cache line of its own.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Gate {
@@ -88,18 +89,18 @@ impl Gate {
     /// With the lock held: shows what the machine has become.
     pub(crate) fn show(&self, machine: &Machine) -> Word {
         let word = Word::of(machine);
-        if self.word.load(Relaxed) == word.0 {
-            return word;
+        if self.word.load(Relaxed) != word.0 {
+            if let Some(until) = machine.half_open_at() {
+                // After the word of the opening before, and before that of this one: see `open_until`.
+                self.open_until.store(nanos(until), Release);
+            }
+            self.word.store(word.0, Release);
         }
-        if let Some(until) = machine.half_open_at() {
-            // After the word of the opening before, and before that of this one: see `open_until`.
-            self.open_until.store(crate::clock::nanos(until), Release);
-        }
-        self.word.store(word.0, Release);
         word
     }
 
     /// Until when the breaker is open, if it still is as `word` says.
+    #[inline]
     pub(crate) fn open_until(&self, word: Word) -> Option<u64> {
         let until = self.open_until.load(Acquire);
         // A time that belongs to a later opening was stored after the end of this one was shown.

@@ -1,22 +1,22 @@
 //! A small number for each thread, which no other thread has as long as it lives.
 
 /// So many threads have a number of their own at a time.
-#[cfg(not(loom))]
+#[cfg(not(all(test, breaker_loom)))]
 pub(crate) const OWNED: usize = 64;
 
 /// Loom's threads share one lane: its models are about the lock and the gate.
-#[cfg(loom)]
+#[cfg(all(test, breaker_loom))]
 pub(crate) const OWNED: usize = 0;
 
-#[cfg(loom)]
+#[cfg(all(test, breaker_loom))]
 pub(crate) fn mine() -> usize {
     OWNED
 }
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, breaker_loom)))]
 pub(crate) use threads::mine;
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, breaker_loom)))]
 mod threads {
     use std::{
         cell::Cell,

@@ -42,7 +42,7 @@ use crate::{
 ///     assert_eq!(service.clone().oneshot(503).await.unwrap(), 503);
 /// }
 /// match service.oneshot(200).await {
-///     Err(Error::NotPermitted(refused)) => println!("wait for {:?}", refused.trial_in),
+///     Err(Error::NotPermitted(refused)) => println!("wait for {:?}", refused.trial_in()),
 ///     other => panic!("the breaker is open: {other:?}"),
 /// }
 /// # })
@@ -111,7 +111,7 @@ where
         let state = match self.breaker.try_acquire_owned() {
             Err(refused) => State::Refused { refused },
             Ok(permit) => State::Called {
-                started: self.breaker.mono_nanos(),
+                started: self.breaker.started::<_, C>(),
                 call: self.inner.call(request),
                 permit: Some(permit),
                 classifier: self.classifier.clone(),
@@ -153,8 +153,8 @@ where
             Projected::Called { call, permit, started, classifier } => {
                 let result = ready!(call.poll(cx));
                 let permit = permit.take().expect("polled after it was ready");
-                let took = permit.breaker().since(*started);
-                permit.finish(&classifier.classify(&result, took));
+                let outcome = permit.breaker().judge(classifier, &result, *started);
+                permit.finish(&outcome);
                 Poll::Ready(result.map_err(Error::Failed))
             }
         }

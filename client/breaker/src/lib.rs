@@ -15,7 +15,7 @@
 //!     breaker.try_acquire().unwrap().failure("timeout");
 //! }
 //! assert_eq!(breaker.state(), State::Open);
-//! assert_eq!(breaker.try_acquire().unwrap_err().trial_in, Some(Duration::from_secs(10)));
+//! assert_eq!(breaker.try_acquire().unwrap_err().trial_in(), Some(Duration::from_secs(10)));
 //!
 //! clock.advance(Duration::from_secs(10));
 //! assert_eq!(breaker.tick().unwrap().to, State::HalfOpen);
@@ -31,10 +31,13 @@ mod builder;
 mod call;
 mod classify;
 mod clock;
+mod door;
 mod gate;
 mod lane;
 #[cfg(feature = "tower")]
 mod layer;
+#[cfg(all(test, breaker_loom))]
+mod loom;
 pub mod machine;
 mod open_time;
 mod permit;

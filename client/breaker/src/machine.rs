@@ -165,6 +165,13 @@ impl Machine {
         Step { verdict, change: due.or(change) }
     }
 
+    /// So many successes, as [`step`](Self::step) takes them one by one, while it [is settled](Self::is_settled).
+    pub(crate) fn succeeded(&mut self, calls: u64, at: &Moment<'_>) {
+        if let (Phase::Closed, Some(history)) = (self.phase, &mut self.history) {
+            history.push_good(calls, at);
+        }
+    }
+
     fn elapse(&mut self, at: &Moment<'_>) -> Option<Change> {
         match self.phase {
             Phase::Open { until } if until <= at.mono_nanos() => Some(self.half_open(Cause::OpenTimeElapsed)),
@@ -360,10 +367,17 @@ impl Machine {
         self.history.as_mut().map(|history| history.counts(at))
     }
 
-    /// A success of this generation would change nothing, nor be looked at.
+    /// A success of this generation would change nothing but the window, and no clock is needed for it.
     pub(crate) fn is_settled(&self) -> bool {
+        let settled_window = || match (&self.settings.policy, &self.history) {
+            // Of a window that is judged already, one success more can only make a smaller part fail.
+            (Policy::Rates(rates), Some(history)) => {
+                rates.slow_calls.is_none() && history.is_of_calls() && history.len() >= rates.enough()
+            }
+            _ => true,
+        };
         match self.phase {
-            Phase::Closed => self.history.is_none() && self.consecutive_failures == 0,
+            Phase::Closed => self.consecutive_failures == 0 && settled_window(),
             Phase::Disabled => true,
             _ => false,
         }

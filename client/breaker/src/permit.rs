@@ -94,20 +94,46 @@ pub struct Failed {
 }
 
 /// The breaker refused the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NotPermitted {
+    state: State,
+    /// Nanoseconds until a trial; 0 if nobody knows, as a trial that is due would have been permitted.
+    trial_in: u64,
+}
+
+impl NotPermitted {
+    pub(crate) fn until(until: u64, now: u64) -> Self {
+        Self { state: State::Open, trial_in: until.saturating_sub(now) }
+    }
+
+    pub(crate) fn for_ever(state: State) -> Self {
+        Self { state, trial_in: 0 }
+    }
+
     /// The state that it refused it in: open, forced open, or half-open with its trials in flight.
-    pub state: State,
+    pub fn state(&self) -> State {
+        self.state
+    }
+
     /// How long until an open breaker lets a trial call through; `None` if nobody knows.
-    pub trial_in: Option<Duration>,
+    pub fn trial_in(&self) -> Option<Duration> {
+        (self.trial_in > 0).then(|| Duration::from_nanos(self.trial_in))
+    }
+}
+
+impl fmt::Debug for NotPermitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotPermitted").field("state", &self.state).field("trial_in", &self.trial_in()).finish()
+    }
 }
 
 impl fmt::Display for NotPermitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.state, self.trial_in) {
+        match (self.state, self.trial_in()) {
             (_, Some(wait)) => write!(f, "the breaker is open; a trial call is due in {wait:.1?}"),
             (State::HalfOpen, None) => f.write_str("the breaker is half-open, and its trial calls are in flight"),
-            (_, None) => f.write_str("the breaker is forced open"),
+            (State::ForcedOpen, None) => f.write_str("the breaker is forced open"),
+            (_, None) => f.write_str("the breaker is open"),
         }
     }
 }

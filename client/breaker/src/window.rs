@@ -42,6 +42,16 @@ impl History {
         Self { kept, sums: WindowCounts::default() }
     }
 
+    /// It reaches back over calls, not over time.
+    pub(crate) fn is_of_calls(&self) -> bool {
+        matches!(self.kept, Kept::Calls { .. })
+    }
+
+    /// How many calls are in it; of a window of time, at the last look.
+    pub(crate) fn len(&self) -> u64 {
+        self.sums.calls
+    }
+
     /// Forgets all calls.
     pub(crate) fn clear(&mut self) {
         self.sums = WindowCounts::default();
@@ -68,6 +78,15 @@ impl History {
         }
         add(&mut self.sums, one(call));
         self.sums
+    }
+
+    /// Adds so many calls that neither failed nor were slow, to a window of calls that is judged already.
+    pub(crate) fn push_good(&mut self, calls: u64, at: &Moment<'_>) {
+        let size = match &self.kept {
+            Kept::Calls { ring, .. } => ring.len() as u64,
+            Kept::Time { .. } => calls,
+        };
+        (0..calls.min(size)).for_each(|_| _ = self.push(Call::default(), at));
     }
 
     /// The counts as they are now.

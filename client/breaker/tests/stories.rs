@@ -122,7 +122,7 @@ fn half_open_lets_one_trial_through_at_a_time() {
     let trial = breaker.try_acquire().unwrap();
     assert!(trial.is_trial());
     let refused = breaker.try_acquire().unwrap_err();
-    assert_eq!((refused.state, refused.trial_in), (HalfOpen, None));
+    assert_eq!((refused.state(), refused.trial_in()), (HalfOpen, None));
     trial.success();
     assert!(!breaker.try_acquire().unwrap().is_trial());
 }

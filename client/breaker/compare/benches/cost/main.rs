@@ -1,0 +1,70 @@
+//! The cost of a call's passage through a breaker, side by side with the other breakers for Rust, in one run.
+//!
+//! `cargo bench --manifest-path client/breaker/compare/Cargo.toml` prints a table as it stands in the breaker's README.
+
+mod subjects;
+mod table;
+
+use std::{
+    sync::Barrier,
+    thread,
+    time::{Duration, Instant},
+};
+
+use criterion::{Criterion, SamplingMode};
+
+/// Threads that use one breaker at the same time.
+const THREADS: [u64; 3] = [1, 2, 8];
+
+/// What is measured: what the breaker is set to, and what its peers do with the same settings.
+struct Line {
+    name: &'static str,
+    subjects: Vec<(&'static str, Subject)>,
+}
+
+/// Gives a thread its hands on a breaker that all of them share: makes so many calls, one after the other.
+type Subject = Box<dyn Fn() -> Box<dyn FnMut(u64) + Send>>;
+
+/// The time of `calls` calls, dealt to so many threads.
+fn time(subject: &Subject, calls: u64, threads: u64) -> Duration {
+    let mut hands: Vec<_> = (0..threads).map(|_| subject()).collect();
+    if let [only] = &mut hands[..] {
+        let start = Instant::now();
+        only(calls);
+        return start.elapsed();
+    }
+    let each = calls.div_ceil(threads);
+    let barrier = Barrier::new(hands.len() + 1);
+    let start = thread::scope(|scope| {
+        for hand in &mut hands {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                barrier.wait();
+                hand(each);
+            });
+        }
+        barrier.wait();
+        Instant::now()
+    });
+    start.elapsed()
+}
+
+fn main() {
+    // Many short samples: the table takes the quickest of them, so that what else runs on the machine matters little.
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(1000))
+        .sample_size(400)
+        .configure_from_args();
+    let lines = subjects::lines();
+    for line in &lines {
+        for threads in THREADS {
+            let mut group = criterion.benchmark_group(format!("{}, {threads}", line.name));
+            group.sampling_mode(SamplingMode::Flat);
+            for (name, subject) in &line.subjects {
+                group.bench_function(*name, |bencher| bencher.iter_custom(|calls| time(subject, calls, threads)));
+            }
+        }
+    }
+    table::print(&lines, &THREADS);
+}
