@@ -135,6 +135,9 @@ async fn measure(way: Way, dies: bool, load: Duration) -> Run {
         let stop = Arc::clone(&stop);
         move || live_and_die(address, dies, &stop)
     });
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        sleep(Duration::from_millis(10)).await;
+    }
     let run = match way {
         Way::Bare => bare(address, load).await,
         Way::Client(attempts) => client(attempts, address, load).await,

@@ -163,6 +163,13 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
+{{- define "breakwater.ownEnv" -}}
+{{- range $name, $value := .env }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
 {{- define "breakwater.logEnv" -}}
 - name: RUST_LOG
   value: {{ .logLevel | quote }}
