@@ -305,3 +305,17 @@ fn a_status_stays_small() {
     assert!(size < 256 * 1024, "{size} bytes");
     assert!(size > 128 * 1024, "{size} bytes: this is meant to be the worst case");
 }
+
+#[test]
+fn a_status_stays_small_with_a_thousand_kills_and_twenty_replicas() {
+    let mut sim =
+        Sim::new(&manifest("{all: {}}", "  kill: {gracePeriodSeconds: 0, holdFor: 20s}", "{}"), 10, MAX_REPLICAS);
+    sim.complete(Duration::from_secs(400));
+    let run = sim.run();
+    assert_eq!(run.killed, run.kills_dropped + run.kills.len() as u64, "what is dropped is counted");
+    assert!(run.killed > 1000 && run.clients.len() == MAX_REPLICAS, "{} kills", run.killed);
+    for status in &sim.written {
+        let size = serde_json::to_vec(status).unwrap().len();
+        assert!(size < 256 * 1024, "{size} bytes");
+    }
+}
