@@ -11,6 +11,7 @@ use breakwater_operator::{
     metrics::Metrics,
     observe::OwnPod,
     operator::{self, Identity, Outside},
+    scope::Scope,
 };
 use jiff::{SignedDuration, Timestamp};
 use tokio::{sync::watch, task::JoinHandle};
@@ -51,7 +52,8 @@ impl Process {
             metrics: metrics.clone(),
         };
         let own_pod = OwnPod { namespace: SYSTEM.into(), name: format!("operator-{number}") };
-        let identity = Identity { namespace: None, own_pod: Some(own_pod), halt_configmap: "halt".into() };
+        let scope = Scope { own: Some(SYSTEM.into()), ..Scope::default() };
+        let identity = Identity { scope, own_pod: Some(own_pod), halt_configmap: "halt".into(), ..Identity::default() };
         let (ready, _) = watch::channel(false);
         let task = tokio::spawn(operator::run(outside, identity, ready, std::future::pending()));
         Self { dead, metrics, skew, task }
