@@ -26,6 +26,9 @@ use crate::{
 const CLUSTER_WIDE: &str = "validatingadmissionpolicybindings,validatingadmissionpolicies,\
     mutatingadmissionpolicybindings,mutatingadmissionpolicies,clusterrolebindings,clusterroles";
 
+/// By this label the operator's objects are known.
+const OPERATOR: &str = "app.kubernetes.io/component=operator";
+
 /// A test's own part of the cluster.
 pub struct Lab {
     /// Its namespace.
@@ -115,6 +118,11 @@ impl Lab {
     }
 
     async fn remove(&self) {
+        // Before its roles: an operator that finds itself without rights would complain, and the audit log is read for that.
+        let operator = ["delete", "deployment", "-l", OPERATOR, "--cascade=foreground", "--timeout=20s"];
+        if let Err(error) = self.kubectl(&operator, "").await.and_then(Printed::text) {
+            eprintln!("the operator in {} may go on for a moment: {error:#}", self.namespace);
+        }
         if let Err(error) = self.remove_cluster_wide().await {
             eprintln!("policies and roles of {} may be left: {error:#}", self.namespace);
         }

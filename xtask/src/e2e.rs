@@ -30,7 +30,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let cluster = Cluster::up(&workspace, args.cluster)?;
     cluster.load(&images::build(&workspace)?)?;
     demo::remove(&cluster)?;
-    let status = tests(&workspace, &cluster, args).status()?;
+    let log = AuditLog::of(&cluster);
+    let mut status = tests(&workspace, &cluster, args).status()?;
+    if status.success() && args.filter.is_none() {
+        status = log.map_or(Ok(status), |log| log.test(&workspace, &cluster).status())?;
+    }
     println!("\nThe cluster is still up: cargo cluster down");
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -39,16 +43,45 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 pub fn run_all(workspace: &Workspace, cluster: &Cluster<'_>) -> Result<()> {
     let args = Args { filter: None, keep: false, cluster: Choice::Auto, threads: 4 };
     demo::remove(cluster)?;
-    command::run(&mut tests(workspace, cluster, &args))
+    let log = AuditLog::of(cluster);
+    command::run(&mut tests(workspace, cluster, &args))?;
+    log.map_or(Ok(()), |log| command::run(&mut log.test(workspace, cluster)))
+}
+
+/// Where the API server writes down what it is asked, and how much of it was there before the tests.
+struct AuditLog {
+    path: &'static str,
+    from: u64,
+}
+
+impl AuditLog {
+    /// The local cluster's; others keep none that can be read here.
+    fn of(cluster: &Cluster<'_>) -> Option<Self> {
+        let path = cluster.audit_log()?;
+        Some(Self { path, from: std::fs::metadata(path).map_or(0, |file| file.len()) })
+    }
+
+    /// The test that holds the operator's rights against what it used of them.
+    fn test(&self, workspace: &Workspace, cluster: &Cluster<'_>) -> Command {
+        let mut test = cargo_test(workspace, cluster);
+        test.args(["--test", "audit", "--", "--ignored", "--nocapture"]);
+        test.env("BREAKWATER_AUDIT_LOG", self.path).env("BREAKWATER_AUDIT_FROM", self.from.to_string());
+        test
+    }
 }
 
 fn tests(workspace: &Workspace, cluster: &Cluster<'_>, args: &Args) -> Command {
-    let mut test = Command::new(cargo());
-    test.args(["test", "--package", "breakwater-e2e"]).args(&args.filter).current_dir(&workspace.root);
-    test.args(["--", &format!("--test-threads={}", args.threads)]);
-    test.env("KUBECONFIG", cluster.kubeconfig()).env("PATH", workspace.path());
+    let mut test = cargo_test(workspace, cluster);
+    test.args(&args.filter).args(["--", &format!("--test-threads={}", args.threads)]);
     if args.keep {
         test.env("BREAKWATER_E2E_KEEP", "1");
     }
+    test
+}
+
+fn cargo_test(workspace: &Workspace, cluster: &Cluster<'_>) -> Command {
+    let mut test = Command::new(cargo());
+    test.args(["test", "--package", "breakwater-e2e"]).current_dir(&workspace.root);
+    test.env("KUBECONFIG", cluster.kubeconfig()).env("PATH", workspace.path());
     test
 }

@@ -7,17 +7,21 @@ use crate::{
     objects::CASES,
 };
 
-fn rules(workloads: &[&str], everywhere: bool) -> Value {
+fn rules(restarts: bool, everywhere: bool) -> Value {
     let mut rules = json!([
         {"apiGroups": ["chaos.breakwater.dev"], "resources": ["chaosexperiments"], "verbs": ["get", "list", "watch", "delete"]},
         {"apiGroups": ["chaos.breakwater.dev"], "resources": ["chaosexperiments/status"], "verbs": ["update"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "delete"]},
         {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
         {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get"]},
-        {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"], "verbs": workloads},
         {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
         {"apiGroups": ["authorization.k8s.io"], "resources": ["localsubjectaccessreviews"], "verbs": ["create"]},
     ]);
+    if restarts {
+        let workloads = ["deployments", "statefulsets", "daemonsets"];
+        let workloads = json!({"apiGroups": ["apps"], "resources": workloads, "verbs": ["get", "patch"]});
+        rules.as_array_mut().expect("a list").insert(5, workloads);
+    }
     if everywhere {
         let namespaces = json!({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]});
         rules.as_array_mut().expect("a list").push(namespaces);
@@ -34,7 +38,7 @@ fn the_operator_has_these_rights_and_no_others() {
         (&some, "Role shop/breakwater-operator", "RoleBinding shop/breakwater-operator"),
         (&some, "Role quay/breakwater-operator", "RoleBinding quay/breakwater-operator"),
     ] {
-        assert_eq!(find(objects, role)["rules"], rules(&["get"], role.starts_with("Cluster")), "{role}");
+        assert_eq!(find(objects, role)["rules"], rules(false, role.starts_with("Cluster")), "{role}");
 
         let binding = find(objects, binding);
         assert_eq!(binding["roleRef"]["kind"], role.split(' ').next().expect("a kind"));
@@ -43,7 +47,7 @@ fn the_operator_has_these_rights_and_no_others() {
         assert_eq!(binding["subjects"], json!([account]));
     }
     let restarts = template(&["--set", "rbac.rolloutRestart=true"]);
-    assert_eq!(find(&restarts, "ClusterRole breakwater-operator")["rules"], rules(&["get", "patch"], true));
+    assert_eq!(find(&restarts, "ClusterRole breakwater-operator")["rules"], rules(true, true));
     let halt = json!([{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["stop"], "verbs": ["get"]}]);
     let halted = template(&["--set", "operator.haltConfigMap=stop,operator.watchNamespaces={shop}"]);
     assert_eq!(find(&halted, "Role harbour/breakwater-operator-halt")["rules"], halt);

@@ -30,6 +30,8 @@ use config::Config;
 
 /// All that the cluster keeps: certificates, data, sockets, logs, mounts. Short, as a socket's path has 108 bytes at most.
 pub const STATE: &str = "/var/lib/breakwater";
+/// What service accounts asked of the API server, a line each.
+pub const AUDIT_LOG: &str = "/var/lib/breakwater/logs/audit.log";
 /// Written when the cluster was up as a whole: which build, and in which boot of the machine.
 const COMPLETE: &str = "/var/lib/breakwater/complete";
 /// The port on the host's loopback, if nobody else has it.

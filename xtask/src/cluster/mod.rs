@@ -182,6 +182,11 @@ impl<'a> Cluster<'a> {
         self.workspace.kubeconfig()
     }
 
+    /// Where its API server writes down what service accounts ask of it, if it does so on this machine.
+    pub fn audit_log(&self) -> Option<&'static str> {
+        (self.kind == Which::Local).then_some(local::AUDIT_LOG)
+    }
+
     /// `kubectl` on this cluster.
     pub fn kubectl(&self) -> Command {
         self.tool("kubectl")
