@@ -5,6 +5,7 @@
 mod crd;
 mod dockerfile;
 mod helm;
+mod monitoring;
 mod notes;
 mod objects;
 mod rbac;

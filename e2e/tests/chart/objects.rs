@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 
 use crate::helm::{VERSION, find, helm, pods, read_yaml, template, title};
 
+/// What is off by default.
+pub const OPTIONAL: &[&str] =
+    &["--set", "networkPolicy.enabled=true,monitoring.dashboard.enabled=true,monitoring.alerts.enabled=true"];
+
 /// Sets of values that change which objects there are.
 pub const CASES: &[&[&str]] = &[
     &[],
@@ -15,6 +19,7 @@ pub const CASES: &[&[&str]] = &[
     &["--set", "operator.requireLabel=false"],
     &["--set", "demo.namespace=shop"],
     &["--set", "policies.enabled=false"],
+    OPTIONAL,
     &["--set", "crds.install=false"],
     &["--set", "rbac.create=false,operator.serviceAccount.create=false"],
 ];

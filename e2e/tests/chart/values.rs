@@ -21,6 +21,14 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("crds.keep", "false"),
     ("rbac.create", "false"),
     ("rbac.rolloutRestart", "true"),
+    ("networkPolicy.enabled", "true"),
+    ("networkPolicy.metricsFrom", r#"[{"podSelector": {}}]"#),
+    ("networkPolicy.apiServer.ports", "[8443]"),
+    ("networkPolicy.apiServer.cidrs", r#"["10.0.0.1/32"]"#),
+    ("monitoring.dashboard.enabled", "true"),
+    ("monitoring.dashboard.labels", r#"{"board": "yes"}"#),
+    ("monitoring.alerts.enabled", "true"),
+    ("monitoring.alerts.labels", r#"{"release": "prometheus"}"#),
     ("policies.enabled", "false"),
     ("policies.recordRequester", "false"),
     ("operator.watchNamespaces", r#"["shop"]"#),
@@ -33,6 +41,8 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("demo.namespace", r#""shop""#),
     ("demo.backend.replicas", "3"),
     ("demo.client.replicas", "3"),
+    ("demo.backend.env", r#"{"BACKEND_FAIL_RATE": "10%"}"#),
+    ("demo.client.env", r#"{"CLIENT_FALLBACK": "last-good"}"#),
     ("demo.client.backendUrl", r#""http://proxy:5000/data""#),
     ("demo.client.breakerName", r#""proxy""#),
     ("demo.client.interval", r#""5s""#),
@@ -60,6 +70,13 @@ const OTHERWISE_EACH: &[(&str, &str)] = &[
     ("affinity", r#"{"nodeAffinity": {}}"#),
 ];
 
+/// Values that change nothing by themselves, and the one that they belong to.
+const ONLY_WITH: &[(&str, &str)] = &[
+    ("networkPolicy.", "networkPolicy.enabled=true"),
+    ("monitoring.dashboard.labels", "monitoring.dashboard.enabled=true"),
+    ("monitoring.alerts.labels", "monitoring.alerts.enabled=true"),
+];
+
 fn otherwise() -> Vec<(String, &'static str)> {
     let each = ["operator", "demo.backend", "demo.client"]
         .into_iter()
@@ -67,12 +84,12 @@ fn otherwise() -> Vec<(String, &'static str)> {
     OTHERWISE.iter().map(|(value, other)| (value.to_string(), *other)).chain(each).collect()
 }
 
-/// The paths of all values, `a.b.c`; `resources` is not taken apart below requests and limits.
+/// The paths of all values, `a.b.c`; `resources` is not taken apart below requests and limits, `labels` not at all.
 fn paths(values: &Map<String, Value>, prefix: &str) -> BTreeSet<String> {
     let below = |(key, value): (&String, &Value)| {
         let path = format!("{prefix}{key}");
         match value {
-            Value::Object(inner) if !inner.is_empty() && !prefix.ends_with("resources.") => {
+            Value::Object(inner) if !inner.is_empty() && key != "labels" && !prefix.ends_with("resources.") => {
                 paths(inner, &format!("{path}."))
             }
             _ => BTreeSet::from([path]),
@@ -91,7 +108,12 @@ fn every_value_changes_what_is_rendered() {
     assert_eq!(otherwise.iter().map(|(path, _)| path.clone()).collect::<BTreeSet<_>>(), all_paths());
     let default = template_text(&[]);
     for (path, other) in otherwise {
-        let changed = template_text(&["--set-json", &format!("{path}={other}")]);
+        let with = ONLY_WITH.iter().find(|(value, switch)| path.starts_with(value) && !switch.starts_with(&path));
+        let mut args = with.map_or(vec![], |(_, switch)| vec!["--set", *switch]);
+        let default = if args.is_empty() { default.clone() } else { template_text(&args) };
+        let value = format!("{path}={other}");
+        args.extend(["--set-json", &value]);
+        let changed = template_text(&args);
         assert!(changed != default, "{path}={other} changes nothing");
     }
 }
