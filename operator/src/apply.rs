@@ -90,6 +90,16 @@ impl Hands {
         if kill.method == Method::RolloutRestart {
             return self.restart(&current, victim).await;
         }
+        self.kill_pod(&pods, &current, kill, victim).await
+    }
+
+    async fn kill_pod(
+        &self,
+        pods: &Api<Pod>,
+        current: &ChaosExperiment,
+        kill: &Kill,
+        victim: &Victim,
+    ) -> Result<Attempt, Error> {
         let gone = |message: &str| Attempt { outcome: Outcome::Gone, ..failed(victim, message.into()) };
         let pod = match in_time(pods.get_opt(&victim.name)).await? {
             Some(pod) if pod.metadata.uid.as_deref() == Some(&victim.uid) => pod,
@@ -101,28 +111,8 @@ impl Hands {
         if pod.metadata.deletion_timestamp.is_some() {
             return Ok(gone("terminating already when it was looked at again"));
         }
-        let target = &current.spec.target;
-        let Some(selector) = selector(&target.selector).ok().filter(|selector| selector.matches(pod.labels())) else {
-            return Ok(failed(victim, "not sent: the selector does not match it any more".into()));
-        };
-        let mut owners = target.workload.as_ref().map(|of| Owners::new(self.client.clone(), &namespace, of));
-        if let Some(owners) = &mut owners
-            && !owners.own(&pod).await?
-        {
-            return Ok(failed(victim, "not sent: it does not belong to spec.target.workload".into()));
-        }
-        if target.min_available > 0 && is_ready(&pod) {
-            let mut left = 0;
-            for other in list(&pods, &selector).await?.iter().filter(|pod| is_ready(pod)) {
-                left += u32::from(match &mut owners {
-                    Some(owners) => owners.own(other).await?,
-                    None => true,
-                });
-            }
-            if left <= target.min_available {
-                let message = format!("{left} target pods are ready, and minAvailable is {}", target.min_available);
-                return Ok(Attempt { outcome: Outcome::Blocked, ..failed(victim, message) });
-            }
+        if let Some(refusal) = self.outside_of_target(pods, current, victim, &pod).await? {
+            return Ok(refusal);
         }
         let sent_at = self.clock.now();
         if sent_at > victim.deadline {
@@ -160,6 +150,40 @@ impl Hands {
             },
             _ => sent,
         }
+    }
+
+    /// Why the pod is not a target any more, or may not be missed.
+    async fn outside_of_target(
+        &self,
+        pods: &Api<Pod>,
+        current: &ChaosExperiment,
+        victim: &Victim,
+        pod: &Pod,
+    ) -> Result<Option<Attempt>, Error> {
+        let target = &current.spec.target;
+        let Some(selector) = selector(&target.selector).ok().filter(|selector| selector.matches(pod.labels())) else {
+            return Ok(Some(failed(victim, "not sent: the selector does not match it any more".into())));
+        };
+        let namespace = current.namespace().unwrap_or_default();
+        let mut owners = target.workload.as_ref().map(|of| Owners::new(self.client.clone(), &namespace, of));
+        if let Some(owners) = &mut owners
+            && !owners.own(pod).await?
+        {
+            return Ok(Some(failed(victim, "not sent: it does not belong to spec.target.workload".into())));
+        }
+        if target.min_available == 0 || !is_ready(pod) {
+            return Ok(None);
+        }
+        let mut left = 0;
+        for other in list(pods, &selector).await?.iter().filter(|pod| is_ready(pod)) {
+            left += u32::from(match &mut owners {
+                Some(owners) => owners.own(other).await?,
+                None => true,
+            });
+        }
+        let message = format!("{left} target pods are ready, and minAvailable is {}", target.min_available);
+        let blocked = Attempt { outcome: Outcome::Blocked, ..failed(victim, message) };
+        Ok((left <= target.min_available).then_some(blocked))
     }
 
     /// Restarts the workload that is written down as the victim.
