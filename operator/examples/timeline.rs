@@ -8,7 +8,7 @@
 //!
 //! The decisions are the operator's own, the breaker is the client's own; the pods, the clock and the API server are simulated.
 
-#[path = "../tests/decide/sim.rs"]
+#[path = "../tests/decide/sim/mod.rs"]
 #[allow(dead_code, reason = "the tests use the rest of it")]
 mod sim;
 

@@ -217,7 +217,7 @@ static STEPS: AtomicUsize = AtomicUsize::new(0);
 #[test]
 fn hold_whatever_happens() {
     let mut runner =
-        TestRunner::new(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() });
+        TestRunner::new(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() });
     let world = (specs(), 0..5usize, 0..3usize, proptest::collection::vec((1..200usize, happening()), 0..12));
     let outcome = runner.run(&world, |(spec, pods, clients, happenings)| {
         let mut sim = Sim::new(&spec, pods, clients);

@@ -1,20 +1,20 @@
 //! A cluster in virtual time around `decide`: a Deployment that replaces its pods, clients with real breakers, an API server
 //! that takes a status only whole, and an operator that may die at any moment.
 
+mod client;
+
 use std::time::Duration;
 
-use breakwater_breaker::{
-    Breaker, Cursor, ManualClock, Now, Settings, State,
-    wire::{Instance, StatusReport},
-};
+use breakwater_breaker::{Cursor, Settings, State};
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Method, Outcome, Replica, Run};
 use breakwater_operator::{
     decide::{Attempt, Victim, decide, is_active, is_finished, outcomes},
-    poll::{Endpoint, understand},
-    world::{ClientView, ReplicaView, Rival, Target, WorkloadView, World},
+    world::{ClientView, Rival, Target, WorkloadView, World},
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
+
+pub use client::Client;
 
 /// One step of virtual time.
 pub const STEP: Duration = Duration::from_millis(50);
@@ -40,28 +40,6 @@ pub struct Pod {
     /// The version of the Deployment that it is of.
     pub version: u32,
     pub exempt: bool,
-}
-
-pub struct Client {
-    /// Which client of the spec it is a replica of.
-    pub of: String,
-    pub uid: String,
-    name: String,
-    pub breaker: Breaker,
-    clock: ManualClock,
-    started: Timestamp,
-    next_call: Timestamp,
-    /// The time from one call to the next, and the attempts in one call.
-    calls: (Duration, u32),
-    calls_backend: bool,
-    pub answers: bool,
-    heard_at: Timestamp,
-    /// The cursor that its newest answer was asked with: the one that was recorded a look ago.
-    asked_from: Option<Cursor>,
-    /// A new operator has not heard it yet.
-    pub unheard: bool,
-    /// Its wall clock is off by so much.
-    pub skew: SignedDuration,
 }
 
 pub struct Sim {
@@ -162,11 +140,7 @@ impl Sim {
 
     /// The client's process starts anew.
     pub fn restart(&mut self, client: usize) {
-        let (now, client) = (self.now, &mut self.clients[client]);
-        let epoch = Uuid::from_u128(client.breaker.epoch().as_u128() + 1000);
-        client.started = now;
-        client.clock.set(Now::new(now, Duration::ZERO));
-        client.breaker = Breaker::builder(&client.name).epoch(epoch).clock(client.clock.clone()).build();
+        self.clients[client].restart(self.now);
     }
 
     /// Time goes on without an operator; the new one begins with no answer of any client.
@@ -206,10 +180,7 @@ impl Sim {
     /// The wall clock jumps, for everybody.
     pub fn jump(&mut self, by: SignedDuration) {
         self.now += by;
-        for client in &mut self.clients {
-            client.started += by;
-            client.next_call += by;
-        }
+        self.clients.iter_mut().for_each(|client| client.jump(by));
         for pod in &mut self.pods {
             pod.ready_at += by;
         }
@@ -372,81 +343,5 @@ impl Sim {
         self.killed.push((victim.uid.clone(), self.now));
         let done = if method == Method::Evict { Outcome::Evicted } else { Outcome::Deleted };
         attempt(done, Some(self.now))
-    }
-}
-
-impl Client {
-    /// A client whose breaker is closed, and whose first call is a moment away.
-    pub fn new(
-        client: &breakwater_crds::Client,
-        pod: &str,
-        settings: Settings,
-        calls: (Duration, u32),
-        now: Timestamp,
-    ) -> Self {
-        let started = now - SignedDuration::from_secs(60);
-        let clock = ManualClock::new(Now::new(started, Duration::ZERO));
-        let epoch = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{}/{pod}", client.name).as_bytes());
-        Self {
-            of: client.name.clone(),
-            uid: pod.into(),
-            name: client.breaker.clone(),
-            breaker: Breaker::builder(&client.breaker).epoch(epoch).settings(settings).clock(clock.clone()).build(),
-            clock,
-            started,
-            next_call: now + SignedDuration::from_millis(100),
-            calls,
-            calls_backend: true,
-            answers: true,
-            heard_at: now,
-            asked_from: None,
-            unheard: false,
-            skew: SignedDuration::ZERO,
-        }
-    }
-
-    fn moment(&self, now: Timestamp) -> Now {
-        Now::new(now + self.skew, Duration::try_from(now.duration_since(self.started)).unwrap())
-    }
-
-    /// Calls now and then, each attempt through the breaker, as the demo's client does.
-    fn live(&mut self, now: Timestamp, backend: bool) {
-        self.clock.set(self.moment(now));
-        self.breaker.tick();
-        if now < self.next_call || !self.calls_backend {
-            return;
-        }
-        let (interval, attempts) = self.calls;
-        self.next_call = now + SignedDuration::try_from(interval).unwrap();
-        for _ in 0..attempts {
-            let Ok(permit) = self.breaker.try_acquire() else { return };
-            if backend {
-                permit.success();
-                return;
-            }
-            permit.failure("connection refused");
-        }
-    }
-
-    fn view(&mut self, recorded: Option<Cursor>, now: Timestamp) -> ReplicaView {
-        let moment = self.moment(now);
-        let since = std::mem::replace(&mut self.asked_from, recorded);
-        let instance = Instance { epoch: self.breaker.epoch(), pod_uid: None, started_at: self.started };
-        let report = self.breaker.report(since, moment).expect("the cursor is one of its own");
-        let answer = StatusReport { schema: "v1".into(), instance, now: moment, breakers: vec![report] };
-        if self.answers || self.unheard {
-            self.heard_at = now;
-        }
-        let endpoint = Endpoint {
-            address: ([127, 0, 0, 1], 80).into(),
-            path: "/status".into(),
-            pod_uid: self.uid.clone(),
-            breaker: self.name.clone(),
-            interval: Duration::from_millis(500),
-        };
-        let speaks = self.answers && !self.unheard;
-        let report = speaks.then(|| understand(answer, &endpoint, now).unwrap().0);
-        let error = (!self.answers).then(|| "no answer".to_string());
-        ReplicaView { pod: self.uid.clone(), uid: self.uid.clone(), heard_at: self.heard_at, report, error }
     }
 }
