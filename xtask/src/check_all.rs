@@ -41,6 +41,14 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     })?;
     steps.run("dependencies", || deny::check(workspace))?;
     steps.run("tests", || command::run(&mut cargo(&["test", "--locked"])))?;
+    let breaker = ["test", "--locked", "--package", "breakwater-breaker"];
+    steps.run("the breaker with all its features", || command::run(cargo(&breaker).args(["--all-features"])))?;
+    // With flags of its own, so that nothing else is built anew.
+    steps.run("the breaker in every order of its threads", || {
+        let mut loom = cargo(&breaker);
+        loom.args(["--lib", "loom"]).env("RUSTFLAGS", "--cfg breaker_loom");
+        command::run(loom.env("CARGO_TARGET_DIR", workspace.target.join("loom")))
+    })?;
     steps.run("documentation", || {
         let arguments = ["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"];
         command::run(cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings"))

@@ -139,6 +139,17 @@ impl Breaker {
     /// Time went on: makes an open breaker half-open if that is due (or a half-open one open again, if its trials take
     /// too long), and gives the transition. A program with a timer calls it at [`tick_at`](Self::tick_at), so that it
     /// happens then and not at the next call.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use breakwater_breaker::{Breaker, ManualClock, State};
+    ///
+    /// let clock = ManualClock::default();
+    /// let breaker = Breaker::builder("backend").clock(clock.clone()).build();
+    /// breaker.force(State::Open, "test");
+    /// clock.advance(breaker.tick_at().unwrap());
+    /// assert_eq!(breaker.tick().unwrap().to, State::HalfOpen);
+    /// ```
     pub fn tick(&self) -> Option<Transition> {
         self.step(Input::Tick, &self.moment()).transition
     }
@@ -307,7 +318,7 @@ fn seed(epoch: Uuid, name: &str) -> u64 {
     name.bytes().fold(high ^ low, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(breaker_loom)))]
 mod tests {
     use super::*;
 

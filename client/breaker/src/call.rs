@@ -9,6 +9,20 @@ use crate::{
 };
 
 /// Why a call through a breaker brought no result.
+///
+/// ```
+/// use breakwater_breaker::{Breaker, Error, Settings, State};
+///
+/// let breaker = Breaker::new("backend", Settings::default());
+/// let said = |result: Result<u8, Error<&str>>| match result {
+///     Ok(answer) => answer.to_string(),
+///     Err(Error::Failed(error)) => format!("failed: {error}"),
+///     Err(Error::NotPermitted(refused)) => format!("not tried: {refused}"),
+/// };
+/// assert_eq!(said(breaker.call(|| Err("reset"))), "failed: reset");
+/// breaker.force(State::ForcedOpen, "maintenance");
+/// assert_eq!(said(breaker.call(|| Ok(1))), "not tried: the breaker is forced open");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
     /// The breaker refused it, and it was not made.
@@ -70,6 +84,21 @@ impl Breaker {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use breakwater_breaker::{Breaker, Outcome, Settings};
+    ///
+    /// let breaker = Breaker::new("backend", Settings::default());
+    /// let classify = |status: &Result<u16, std::io::Error>, _: Duration| match status {
+    ///     Ok(404) => Outcome::Ignored,
+    ///     Ok(..500) => Outcome::Success,
+    ///     Ok(_) | Err(_) => Outcome::failure("server"),
+    /// };
+    /// breaker.call_by(&classify, || Ok(404)).unwrap();
+    /// breaker.call_by(&classify, || Ok(503)).unwrap();
+    /// assert_eq!((breaker.calls().ignored, breaker.calls().failure), (1, 1));
+    /// ```
     pub fn call_by<T, E, C: Classify<Result<T, E>>>(
         &self,
         classifier: &C,
@@ -104,6 +133,20 @@ impl Breaker {
     ///
     /// # Errors
     /// As there.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use breakwater_breaker::{Breaker, Outcome, Settings};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let breaker = Breaker::new("backend", Settings::default());
+    /// let too_late = |_: &Result<u8, std::io::Error>, took: Duration| {
+    ///     if took > Duration::ZERO { Outcome::failure("too late") } else { Outcome::Success }
+    /// };
+    /// breaker.run_by(&too_late, async { Ok(1) }).await.unwrap();
+    /// assert_eq!(breaker.calls().failure, 1);
+    /// # })
+    /// ```
     pub async fn run_by<T, E, C: Classify<Result<T, E>>>(
         &self,
         classifier: &C,

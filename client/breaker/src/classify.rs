@@ -3,6 +3,17 @@
 use std::{borrow::Cow, fmt::Display, time::Duration};
 
 /// What the result of a call means to the breaker.
+///
+/// ```
+/// use breakwater_breaker::{Breaker, Outcome, Settings};
+///
+/// let breaker = Breaker::new("backend", Settings::default());
+/// for outcome in [Outcome::Success, Outcome::failure("reset"), Outcome::Ignored] {
+///     breaker.try_acquire().unwrap().finish(&outcome);
+/// }
+/// let calls = breaker.calls();
+/// assert_eq!((calls.success, calls.failure, calls.ignored), (1, 1, 1));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The other side lives.

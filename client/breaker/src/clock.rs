@@ -14,6 +14,28 @@ use crate::wire::Now;
 /// Where a breaker takes the time from.
 ///
 /// It is read with the breaker's lock held: it must not use the breaker.
+///
+/// ```
+/// use std::{sync::OnceLock, time::Instant};
+/// use breakwater_breaker::{Breaker, Clock};
+/// use jiff::Timestamp;
+///
+/// /// Counts from the first time that it is read.
+/// #[derive(Debug, Default)]
+/// struct Uptime(OnceLock<Instant>);
+///
+/// impl Clock for Uptime {
+///     fn mono_nanos(&self) -> u64 {
+///         self.0.get_or_init(Instant::now).elapsed().as_nanos() as u64
+///     }
+///
+///     fn wall(&self) -> Timestamp {
+///         Timestamp::now()
+///     }
+/// }
+///
+/// let breaker = Breaker::builder("backend").clock(Uptime::default()).build();
+/// ```
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Nanoseconds on a clock that never goes back, counted from the start of the process or so.
     fn mono_nanos(&self) -> u64;

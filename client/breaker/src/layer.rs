@@ -80,6 +80,16 @@ impl<S, C: Clone> Layer<S> for BreakerLayer<C> {
 /// It is ready whenever the inner service is: whether a call is permitted is decided when it is made. A call that is
 /// dropped before its end, or that panics, counts as neither success nor failure. An inner service that cannot even be
 /// ready has made no call: its error is passed on, and not counted.
+///
+/// ```
+/// use std::sync::Arc;
+/// use breakwater_breaker::{Breaker, BreakerLayer, Settings, State};
+/// use tower::{Layer, service_fn};
+///
+/// let breaker = Arc::new(Breaker::new("backend", Settings::default()));
+/// let service = BreakerLayer::new(breaker).layer(service_fn(async |number: u8| Ok::<_, String>(number)));
+/// assert_eq!(service.breaker().state(), State::Closed);
+/// ```
 #[derive(Clone, Debug)]
 pub struct BreakerService<S, C = ErrorsFail> {
     inner: S,

@@ -63,3 +63,8 @@ pub use record::CursorAhead;
 pub use settings::{HalfOpen, Percent, Policy, Rates, Settings, SlowCalls, Window};
 pub use system::SystemClock;
 pub use wire::{Cause, Cursor, Now, State, Transition, Unit};
+
+/// Its examples are tested, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

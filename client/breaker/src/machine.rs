@@ -15,9 +15,13 @@
 //! It reads no clock, draws nothing at random, and takes no memory while closed: the same inputs at the same moments
 //! give the same answers.
 
+mod step;
+
 use std::time::Duration;
 
 pub use crate::clock::Moment;
+pub use step::{Change, Generation, Input, Step, Verdict};
+
 use crate::{
     clock::nanos,
     settings::{Policy, Settings},
@@ -62,62 +66,6 @@ enum Phase {
     HalfOpen(Trials),
     ForcedOpen,
     Disabled,
-}
-
-/// Which stretch between two transitions a call was let through in; results of another one count as nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Generation(pub(crate) u64);
-
-/// What happens to a breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input<'a> {
-    /// Somebody asks to call.
-    Acquire,
-    /// A call that was let through succeeded, after so many nanoseconds. They matter only where slow calls do.
-    Success(Generation, u64),
-    /// A call that was let through failed, after so many nanoseconds, and what it said.
-    Failure(Generation, u64, &'a str),
-    /// A call that was let through ended without a result that counts: cancelled, cut by a deadline, or ignored.
-    GiveBack(Generation),
-    /// Time went on.
-    Tick,
-    /// Somebody wants this state, and why.
-    Force(State, &'a str),
-}
-
-/// What [`Machine::step`] gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// What became of the call.
-    pub verdict: Verdict,
-    /// The change of state that the input made.
-    pub change: Option<Change>,
-}
-
-/// What became of the call that an [`Input`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It may go; its result is to be told with this generation.
-    Permitted(Generation),
-    /// It may not go.
-    NotPermitted,
-    /// Its result counts.
-    Counted,
-    /// Its result counts as nothing: it has none, or was let through before the last transition.
-    Ignored,
-    /// The input was about no call.
-    NoCall,
-}
-
-/// A change of state that has no number yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The state before.
-    pub from: State,
-    /// The state after.
-    pub to: State,
-    /// Why.
-    pub cause: Cause,
 }
 
 impl Machine {

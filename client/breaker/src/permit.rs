@@ -34,6 +34,16 @@ pub struct Permit<B: Borrow<Breaker>> {
 }
 
 /// A permit that holds its breaker, for calls that outlive where they began.
+///
+/// ```
+/// use std::sync::Arc;
+/// use breakwater_breaker::{Breaker, OwnedPermit, Settings};
+///
+/// let breaker = Arc::new(Breaker::new("backend", Settings::default()));
+/// let permit: OwnedPermit = breaker.try_acquire_owned().unwrap();
+/// drop(breaker);
+/// permit.success();
+/// ```
 pub type OwnedPermit = Permit<Arc<Breaker>>;
 
 impl<B: Borrow<Breaker>> Permit<B> {
@@ -85,6 +95,14 @@ impl<B: Borrow<Breaker>> Drop for Permit<B> {
 }
 
 /// What a failure that counted did.
+///
+/// ```
+/// use breakwater_breaker::{Breaker, Settings};
+///
+/// let breaker = Breaker::new("backend", Settings::default());
+/// let failed = breaker.try_acquire().unwrap().failure("reset").unwrap();
+/// assert_eq!((failed.consecutive_failures, failed.transition), (1, None));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
     /// Failures in a row, this one included.
@@ -94,6 +112,17 @@ pub struct Failed {
 }
 
 /// The breaker refused the call.
+///
+/// ```
+/// use std::time::Duration;
+/// use breakwater_breaker::{Breaker, ManualClock, State};
+///
+/// let breaker = Breaker::builder("backend").clock(ManualClock::default()).build();
+/// breaker.force(State::Open, "test");
+/// let refused = breaker.try_acquire().unwrap_err();
+/// assert_eq!((refused.state(), refused.trial_in()), (State::Open, Some(Duration::from_secs(10))));
+/// assert_eq!(refused.to_string(), "the breaker is open; a trial call is due in 10.0s");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NotPermitted {
     state: State,

@@ -82,6 +82,15 @@ impl Record {
 }
 
 /// A cursor of this process that is newer than its newest transition: no answer of it can have said so.
+///
+/// ```
+/// use breakwater_breaker::{Breaker, Clock, Cursor, CursorAhead, SystemClock};
+///
+/// let breaker = Breaker::builder("backend").build();
+/// let ahead = Cursor { epoch: breaker.epoch(), seq: 7 };
+/// let now = SystemClock::start().now();
+/// assert_eq!(breaker.report(Some(ahead), now), Err(CursorAhead { given: ahead, last_seq: 1 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CursorAhead {
     /// The cursor.

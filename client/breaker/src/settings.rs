@@ -103,6 +103,14 @@ impl Settings {
 }
 
 /// What opens a closed breaker.
+///
+/// ```
+/// use breakwater_breaker::{Policy, Rates, Settings};
+///
+/// let in_a_row = Settings::default().with_policy(Policy::consecutive_failures(5));
+/// let half_of_the_last_hundred = Settings::default().with_policy(Policy::Rates(Rates::default()));
+/// assert_ne!(in_a_row, half_of_the_last_hundred);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// This many failures in a row.
@@ -172,6 +180,15 @@ impl Rates {
 }
 
 /// When slow calls open a breaker. By default when all of them take longer than 60 s.
+///
+/// ```
+/// use std::time::Duration;
+/// use breakwater_breaker::{Percent, Policy, Rates, Settings, SlowCalls};
+///
+/// let slow_calls = SlowCalls { longer_than: Duration::from_secs(2), rate: Percent::new(80).unwrap() };
+/// let rates = Rates { slow_calls: Some(slow_calls), ..Rates::default() };
+/// assert_eq!(Settings::default().with_policy(Policy::Rates(rates)).slow_calls(), Some(slow_calls));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowCalls {
     /// A call that takes longer is slow, whether it succeeds or fails.
@@ -187,6 +204,14 @@ impl Default for SlowCalls {
 }
 
 /// How far back a policy of [`Rates`] looks.
+///
+/// ```
+/// use std::time::Duration;
+/// use breakwater_breaker::{Rates, Window};
+///
+/// let last_minute = Rates { window: Window::time(Duration::from_secs(60)), ..Rates::default() };
+/// assert_ne!(last_minute.window, Window::calls(100));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// Over the newest calls, one byte of memory each.
@@ -218,6 +243,14 @@ impl Window {
 /// change the outcome. A trial that is cancelled or ignored is given back, and another call takes its place.
 ///
 /// By default it is one call, which may take 60 s.
+///
+/// ```
+/// use std::time::Duration;
+/// use breakwater_breaker::{HalfOpen, Settings};
+///
+/// let three = HalfOpen { calls: 3.try_into().unwrap(), wait: Some(Duration::from_secs(5)) };
+/// assert_eq!(Settings::default().with_half_open(three).half_open.calls.get(), 3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HalfOpen {
     /// How many calls decide; no more than that are let through.

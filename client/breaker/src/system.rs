@@ -9,6 +9,13 @@ use uuid::Uuid;
 use crate::clock::{Clock, nanos};
 
 /// The clocks of the system; the monotonic one counts from when this was made.
+///
+/// ```
+/// use breakwater_breaker::{Clock, SystemClock};
+///
+/// let clock = SystemClock::start();
+/// assert!(clock.mono_nanos() <= clock.mono_nanos());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     origin: Instant,

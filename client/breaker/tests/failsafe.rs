@@ -39,7 +39,7 @@ fn let_the_clock_move() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 5 } else { 500 }) })]
 
     #[test]
     fn the_breaker_does_what_failsafe_does(

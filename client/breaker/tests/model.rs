@@ -77,7 +77,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 10 } else { 1000 }) })]
 
     #[test]
     fn the_breaker_does_what_the_reference_does(settings in settings(), ops in prop::collection::vec(op(), 1..150)) {

@@ -1,10 +1,14 @@
 //! What users of resilience4j, Polly, gobreaker and Envoy ask of a breaker, one story each.
 
-use std::{num::NonZeroU16, time::Duration};
+use std::{
+    num::NonZeroU16,
+    sync::{Arc, OnceLock, mpsc},
+    time::Duration,
+};
 
 use breakwater_breaker::{
-    Breaker, Cause, Clock, HalfOpen, ManualClock, OpenTime, Percent, Policy, Rates, Settings, SlowCalls, State, Unit,
-    Window,
+    Breaker, Cause, Clock, HalfOpen, ManualClock, OpenTime, Percent, Policy, Rates, Settings, SlowCalls, State,
+    Transition, Unit, Window,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -251,4 +255,24 @@ fn clocks_that_stand_still_or_go_back_do_no_harm() {
     calls(&never, "xxx");
     clock.advance(Duration::MAX);
     assert_eq!(never.tick().map(|last| last.to), Some(State::HalfOpen), "the end of time is the end of waiting");
+}
+
+#[test]
+fn listeners_may_use_the_breaker_and_see_the_state_that_they_are_told() {
+    let (sender, told) = mpsc::channel();
+    let made = Arc::new(OnceLock::<Arc<Breaker>>::new());
+    let listener = {
+        let made = Arc::clone(&made);
+        move |transition: &Transition| {
+            let Some(breaker) = made.get() else { return };
+            // Each of these takes the lock.
+            let said = (breaker.consecutive_failures(), breaker.half_open_at().is_some(), breaker.tick().is_some());
+            sender.send((transition.to, breaker.state(), said)).unwrap();
+        }
+    };
+    let breaker = made.get_or_init(|| Arc::new(Breaker::builder("backend").listener(listener).build())).clone();
+    // In a thread of its own: under the lock it would wait for itself.
+    std::thread::spawn(move || calls(&breaker, "xxx"));
+    let said = told.recv_timeout(60 * SECOND).expect("the listener comes to its end");
+    assert_eq!(said, (State::Open, State::Open, (3, true, false)));
 }

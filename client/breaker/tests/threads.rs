@@ -7,6 +7,8 @@ use std::{
 
 use breakwater_breaker::{Breaker, OpenTime, Settings};
 
+const CALLS: u64 = if cfg!(miri) { 300 } else { 20_000 };
+
 /// Threads that call, fail, cancel and tick at once lose no call and no transition, and break no rule.
 #[test]
 fn threads_lose_nothing() {
@@ -22,7 +24,7 @@ fn threads_lose_nothing() {
     std::thread::scope(|scope| {
         for caller in 0..4u64 {
             scope.spawn(move || {
-                for call in 0..20_000u64 {
+                for call in 0..CALLS {
                     let Ok(permit) = breaker.try_acquire() else {
                         breaker.tick();
                         continue;
@@ -40,11 +42,11 @@ fn threads_lose_nothing() {
     let report =
         breaker.report(None, breakwater_breaker::Clock::now(&breakwater_breaker::SystemClock::start())).unwrap();
     let calls = report.calls;
-    assert_eq!(calls.permitted + calls.not_permitted, 80_000);
+    assert_eq!(calls.permitted + calls.not_permitted, 4 * CALLS);
     assert_eq!(calls.permitted, calls.success + calls.failure + calls.ignored);
     let mut heard = heard.lock().unwrap().clone();
     heard.sort_by_key(|(seq, ..)| *seq);
-    assert!(heard.len() > 100, "the breaker moved: {heard:?}");
+    assert!(heard.len() > 10, "the breaker moved: {heard:?}");
     assert_eq!(heard.len() as u64, report.transitions.last_seq);
     for (expected, pair) in (1..).zip(heard.windows(2)) {
         assert_eq!((pair[0].0, pair[1].0), (expected, expected + 1));

@@ -5,6 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Why a breaker changed its state.
+///
+/// ```
+/// use breakwater_breaker::{Cause, Unit};
+///
+/// let cause = Cause::ConsecutiveFailures { count: 3, unit: Unit::Attempt, last_error: "timeout".into() };
+/// assert_eq!(cause.to_string(), "3 failed attempts in a row (timeout)");
+/// assert_eq!(serde_json::to_value(&cause).unwrap()["kind"], cause.kind());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all_fields = "camelCase")]
 pub enum Cause {
@@ -116,6 +124,10 @@ impl fmt::Display for Cause {
 }
 
 /// What a breaker counts.
+///
+/// ```
+/// assert_eq!(serde_json::to_string(&breakwater_breaker::Unit::Attempt).unwrap(), "\"attempt\"");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {

@@ -67,6 +67,15 @@ pub struct Instance {
 }
 
 /// One moment by both clocks: the wall clock, which may jump, and the monotonic one, which alone measures durations.
+///
+/// ```
+/// use std::time::Duration;
+/// use breakwater_breaker::Now;
+/// use jiff::Timestamp;
+///
+/// let now = Now::new(Timestamp::UNIX_EPOCH, Duration::from_secs(2));
+/// assert_eq!((now.mono_nanos, now.mono()), (2_000_000_000, Duration::from_secs(2)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Now {
@@ -89,6 +98,14 @@ impl Now {
 }
 
 /// A breaker as it was at [`StatusReport::now`].
+///
+/// ```
+/// use breakwater_breaker::{Breaker, Clock, Settings, State, SystemClock};
+///
+/// let report = Breaker::new("backend", Settings::default()).report(None, SystemClock::start().now()).unwrap();
+/// assert_eq!((report.name.as_str(), report.state), ("backend", State::Closed));
+/// assert_eq!(serde_json::to_value(&report).unwrap()["transitions"]["items"][0]["cause"]["kind"], "Started");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BreakerReport {
@@ -119,6 +136,15 @@ pub struct BreakerReport {
 /// Calls of a breaker since the start of the process. None of them ever goes down.
 ///
 /// `permitted` is `success + failure + ignored` plus the calls in flight.
+///
+/// ```
+/// use breakwater_breaker::{Breaker, Settings};
+///
+/// let breaker = Breaker::new("backend", Settings::default());
+/// let in_flight = breaker.try_acquire().unwrap();
+/// breaker.try_acquire().unwrap().success();
+/// assert_eq!((breaker.calls().permitted, breaker.calls().success), (2, 1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CallCounts {
@@ -138,6 +164,15 @@ pub struct CallCounts {
 }
 
 /// The newest calls of a closed breaker, as far as its window reaches.
+///
+/// ```
+/// use breakwater_breaker::{Breaker, Clock, Policy, Rates, Settings, SystemClock};
+///
+/// let breaker = Breaker::new("backend", Settings::default().with_policy(Policy::Rates(Rates::default())));
+/// breaker.try_acquire().unwrap().failure("reset");
+/// let window = breaker.report(None, SystemClock::start().now()).unwrap().window.unwrap();
+/// assert_eq!((window.calls, window.failures), (1, 1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WindowCounts {
@@ -174,6 +209,12 @@ pub struct Transitions {
 }
 
 /// Sequence numbers that were lost, both ends included.
+///
+/// ```
+/// use breakwater_breaker::wire::Gap;
+///
+/// assert_eq!(Gap { from: 2, to: 4 }.missing(), 3);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
@@ -191,6 +232,14 @@ impl Gap {
 }
 
 /// One change of a breaker's state, numbered from 1 (the start of the process) without a hole.
+///
+/// ```
+/// use breakwater_breaker::{Breaker, Cause, Settings, State};
+///
+/// let breaker = Breaker::new("backend", Settings::default());
+/// let transition = breaker.force(State::Open, "test").unwrap();
+/// assert_eq!((transition.seq, transition.from, transition.to), (2, Some(State::Closed), State::Open));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Transition {

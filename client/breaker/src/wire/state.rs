@@ -20,6 +20,12 @@ pub enum State {
 
 impl State {
     /// Every state: those of an outage in their order, then those that only a person brings about.
+    ///
+    /// ```
+    /// use breakwater_breaker::State;
+    ///
+    /// assert_eq!(State::ALL.map(State::as_str), ["Closed", "Open", "HalfOpen", "ForcedOpen", "Disabled"]);
+    /// ```
     pub const ALL: [Self; 5] = [Self::Closed, Self::Open, Self::HalfOpen, Self::ForcedOpen, Self::Disabled];
 
     /// Its name, as on the wire.
