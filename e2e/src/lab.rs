@@ -299,18 +299,23 @@ impl Lab {
 /// Where the API server does not take it.
 pub async fn install_crd() -> Result<()> {
     static CRD: OnceCell<()> = OnceCell::const_new();
-    let install = async || {
-        let definitions: Api<CustomResourceDefinition> = Api::all(connect().await?);
-        let crd = breakwater_crds::crd();
-        definitions.patch(&crd.name_any(), &PatchParams::apply("e2e").force(), &Patch::Apply(&crd)).await?;
-        until("the definition is served", SOON, async || {
-            let crd = definitions.get(&crd.name_any()).await?;
-            let conditions = crd.status.and_then(|status| status.conditions).unwrap_or_default();
-            Ok(conditions.iter().any(|one| one.type_ == "Established" && one.status == "True").then_some(()))
-        })
-        .await
-    };
-    CRD.get_or_try_init(install).await.copied()
+    CRD.get_or_try_init(reinstall_crd).await.copied()
+}
+
+/// Installs the definition, whether it was installed before or not.
+///
+/// # Errors
+/// Where the API server does not take it.
+pub async fn reinstall_crd() -> Result<()> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(connect().await?);
+    let crd = breakwater_crds::crd();
+    definitions.patch(&crd.name_any(), &PatchParams::apply("e2e").force(), &Patch::Apply(&crd)).await?;
+    until("the definition is served", SOON, async || {
+        let crd = definitions.get(&crd.name_any()).await?;
+        let conditions = crd.status.and_then(|status| status.conditions).unwrap_or_default();
+        Ok(conditions.iter().any(|one| one.type_ == "Established" && one.status == "True").then_some(()))
+    })
+    .await
 }
 
 async fn connect() -> Result<Client> {

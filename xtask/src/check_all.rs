@@ -15,6 +15,9 @@ pub struct Args {
     /// On which cluster the end-to-end tests run
     #[arg(long, value_enum, default_value_t)]
     cluster: Choice,
+    /// Also what takes long: the cluster under the operator stopped, changed and taken away
+    #[arg(long)]
+    long: bool,
 }
 
 /// Runs all steps, up to the first that fails, and prints what each took.
@@ -59,6 +62,9 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     let images = steps.run("images", || images::build(workspace))?;
     steps.run("load images", || cluster.load(&images))?;
     steps.run("end-to-end tests", || e2e::run_all(workspace, &cluster))?;
+    if args.long {
+        steps.run("long end-to-end tests", || e2e::run_long(workspace, &cluster))?;
+    }
     if was_there {
         println!("\nThe cluster was there before and is left as it is.");
         return Ok(());

@@ -19,6 +19,9 @@ pub struct Args {
     /// On which cluster
     #[arg(long, value_enum, default_value_t)]
     cluster: Choice,
+    /// Only the long tests, which stop and change the cluster under the operator; minutes, one after the other
+    #[arg(long)]
+    long: bool,
     /// How many tests run at the same time
     #[arg(long, default_value_t = 4)]
     threads: usize,
@@ -32,7 +35,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     demo::remove(&cluster)?;
     let log = AuditLog::of(&cluster);
     let mut status = tests(&workspace, &cluster, args).status()?;
-    if status.success() && args.filter.is_none() {
+    if status.success() && args.filter.is_none() && !args.long {
         status = log.map_or(Ok(status), |log| log.test(&workspace, &cluster).status())?;
     }
     println!("\nThe cluster is still up: cargo cluster down");
@@ -41,11 +44,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 /// All tests, as `cargo check-all` runs them.
 pub fn run_all(workspace: &Workspace, cluster: &Cluster<'_>) -> Result<()> {
-    let args = Args { filter: None, keep: false, cluster: Choice::Auto, threads: 4 };
+    let args = Args { filter: None, keep: false, cluster: Choice::Auto, long: false, threads: 4 };
     demo::remove(cluster)?;
     let log = AuditLog::of(cluster);
     command::run(&mut tests(workspace, cluster, &args))?;
     log.map_or(Ok(()), |log| command::run(&mut log.test(workspace, cluster)))
+}
+
+/// The long tests, as `cargo check-all --long` runs them.
+pub fn run_long(workspace: &Workspace, cluster: &Cluster<'_>) -> Result<()> {
+    let args = Args { filter: None, keep: false, cluster: Choice::Auto, long: true, threads: 1 };
+    demo::remove(cluster)?;
+    command::run(&mut tests(workspace, cluster, &args))
 }
 
 /// Where the API server writes down what it is asked, and how much of it was there before the tests.
@@ -72,7 +82,13 @@ impl AuditLog {
 
 fn tests(workspace: &Workspace, cluster: &Cluster<'_>, args: &Args) -> Command {
     let mut test = cargo_test(workspace, cluster);
-    test.args(&args.filter).args(["--", &format!("--test-threads={}", args.threads)]);
+    if args.long {
+        // They stop programs of the cluster: nothing else runs beside them.
+        test.args(["--test", "cluster"]).args(&args.filter);
+        test.args(["--", "--ignored", "--nocapture", "--test-threads=1"]);
+    } else {
+        test.args(&args.filter).args(["--", &format!("--test-threads={}", args.threads)]);
+    }
     if args.keep {
         test.env("BREAKWATER_E2E_KEEP", "1");
     }

@@ -7,6 +7,7 @@ mod ends;
 mod inconclusive;
 mod keep_alive;
 mod limits;
+mod long;
 mod outage;
 mod protocol;
 mod refused;

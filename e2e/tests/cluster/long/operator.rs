@@ -1,0 +1,62 @@
+//! The operator is killed at chance moments, again and again.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+use anyhow::Result;
+use breakwater_crds::Phase;
+use breakwater_e2e::{RUN, lab};
+use kube::api::DeleteParams;
+
+use super::{OUTAGE, ends_as_it_began, stop::a_while};
+
+/// So often, unless BREAKWATER_LONG_KILLS says otherwise.
+const KILLS: u64 = 200;
+/// At most so long after the one before, in milliseconds: shorter and longer than a start of the operator.
+const AT_MOST: u64 = 6_000;
+
+/// Numbers that look like chance and are the same for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        // Knuth's MMIX: Donald E. Knuth, The Art of Computer Programming, volume 2, 3.3.4.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+#[tokio::test]
+#[ignore = "minutes: cargo e2e --long"]
+async fn runs_end_though_the_operator_is_killed_at_chance_moments() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seed = number("BREAKWATER_LONG_SEED").unwrap_or_else(|| RandomState::new().hash_one(()));
+    let (kills, mut chance) = (number("BREAKWATER_LONG_KILLS").unwrap_or(KILLS), Chance(seed));
+    println!("BREAKWATER_LONG_SEED={seed}, {kills} kills");
+    lab("killed", &[], async |lab| -> Result<()> {
+        let (mut killed, mut runs) = (0, 0);
+        while killed < kills {
+            lab.apply(OUTAGE).await?;
+            loop {
+                a_while(Duration::from_millis(chance.below(AT_MOST))).await;
+                let status = lab.experiments().get("outage").await?.status.unwrap_or_default();
+                if status.phase == Some(Phase::Completed) || killed == kills {
+                    break;
+                }
+                let params = DeleteParams::default().grace_period(0);
+                let operator = kube::api::ListParams::default().labels("app.kubernetes.io/component=operator");
+                lab.pods().delete_collection(&params, &operator).await?;
+                killed += 1;
+            }
+            let begun = lab.status("outage", RUN, |status| status.run.is_some()).await?;
+            ends_as_it_began(lab, &begun).await?;
+            runs += 1;
+            lab.kubectl(&["delete", "chaosexp", "outage", "--timeout=30s"], "").await?.text()?;
+        }
+        println!("{killed} kills of the operator in {runs} runs; every run ended");
+        Ok(())
+    })
+    .await;
+}
