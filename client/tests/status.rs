@@ -84,12 +84,12 @@ async fn a_report_says_whose_it_is() {
     assert_eq!(report.breakers.iter().map(|breaker| breaker.name.as_str()).collect::<Vec<_>>(), ["shop"]);
 }
 
-/// A client of two backends, of which the second fails.
+/// A client of two backends, of which the first fails.
 async fn two() -> (TestBackend, TestBackend, TestClient) {
     let (good, bad) = (TestBackend::start(), TestBackend::start());
     bad.answer(500);
     let client =
-        TestClient::start_with(&format!("--target a={} --target b={} {STAYS_OPEN}", good.url(), bad.url())).await;
+        TestClient::start_with(&format!("--target b={} --target a={} {STAYS_OPEN}", bad.url(), good.url())).await;
     client.until_breaker("b", "open", |report| report.state == Open).await;
     (good, bad, client)
 }
@@ -100,7 +100,7 @@ async fn each_target_has_a_breaker_of_its_own() {
     client.until_breaker("a", "five successes", |report| report.calls.success >= 5).await;
     let report: StatusReport = client.get("/status").await.json().await.unwrap();
     let told: Vec<_> = report.breakers.iter().map(|one| (one.name.as_str(), one.state, one.calls.failure)).collect();
-    assert_eq!(told, [("a", Closed, 0), ("b", Open, 3)]);
+    assert_eq!(told, [("b", Open, 3), ("a", Closed, 0)]);
     let metrics = client.get("/metrics").await.text().await.unwrap();
     for line in [
         r#"breakwater_client_breaker_state{breaker="a",state="Closed"} 1"#,
@@ -133,7 +133,7 @@ async fn one_of_several_breakers_is_told_alone_and_waited_for_alone() {
 
     let answer = client.get("/status?breaker=c").await;
     assert_eq!(answer.status(), 404);
-    assert!(answer.text().await.unwrap().contains("write one of a, b"));
+    assert!(answer.text().await.unwrap().contains("write one of b, a"));
 }
 
 #[tokio::test]
@@ -144,12 +144,12 @@ async fn the_position_of_all_breakers_is_their_numbers_in_turn() {
     assert_eq!(one_for_two.status(), 400);
     assert!(one_for_two.text().await.unwrap().contains("add &breaker=NAME, or write EPOCH:SEQ.SEQ"));
 
-    let report: StatusReport = client.get(&format!("/status?since={epoch}:0.1")).await.json().await.unwrap();
+    let report: StatusReport = client.get(&format!("/status?since={epoch}:1.0")).await.json().await.unwrap();
     let told: Vec<Vec<_>> =
         report.breakers.iter().map(|one| one.transitions.items.iter().map(|item| item.seq).collect()).collect();
-    assert_eq!(told, [vec![1], vec![2]]);
+    assert_eq!(told, [vec![2], vec![1]]);
 
-    let poll = tokio::spawn(reqwest::get(format!("http://{}/status?since={epoch}:1.2&wait=30s", client.address)));
+    let poll = tokio::spawn(reqwest::get(format!("http://{}/status?since={epoch}:2.1&wait=30s", client.address)));
     good.answer(500);
     let answer = timeout(PATIENCE / 2, poll).await.expect("it answers at any news").unwrap().unwrap();
     assert_eq!(answer.headers()["etag"], format!("W/\"{epoch}:2.2\""));
