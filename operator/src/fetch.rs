@@ -1,5 +1,7 @@
 //! How a client replica is asked: one GET, whose answer is the pod's own or none.
 
+use std::net::IpAddr;
+
 use futures::{FutureExt, future::BoxFuture};
 use reqwest::{Client, Url, redirect, retry};
 
@@ -14,7 +16,10 @@ pub trait Fetch: Send + Sync {
 
 /// Over HTTP.
 #[derive(Clone, Debug)]
-pub struct Http(Client);
+pub struct Http {
+    client: Client,
+    api_server: Option<IpAddr>,
+}
 
 impl Http {
     /// A client that follows no redirect, uses no proxy and tries nothing again.
@@ -28,13 +33,25 @@ impl Http {
             .no_proxy()
             .user_agent(concat!("breakwater/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self(client))
+        Ok(Self { client, api_server: None })
+    }
+
+    /// From now on nothing at this address is asked: where pods find the API server.
+    #[must_use]
+    pub fn sparing(self, api_server: Option<IpAddr>) -> Self {
+        Self { api_server, ..self }
     }
 }
 
 impl Fetch for Http {
     fn fetch(&self, url: Url) -> BoxFuture<'static, Result<Vec<u8>, String>> {
-        get(self.0.clone(), url).boxed()
+        let host = url.host_str().map(|host| host.trim_matches(['[', ']']).parse::<IpAddr>());
+        if let (Some(Ok(host)), Some(api_server)) = (host, self.api_server)
+            && host.to_canonical() == api_server.to_canonical()
+        {
+            return async move { Err(format!("{host} is the API server's address, so it is not asked")) }.boxed();
+        }
+        get(self.client.clone(), url).boxed()
     }
 }
 

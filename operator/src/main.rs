@@ -52,7 +52,9 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         halt_configmap: config.halt_configmap.clone(),
         ask_for_requester: config.ask_for_requester,
     };
-    let fetch = Arc::new(Http::new()?);
+    // Kubernetes tells every pod where its API server is.
+    let api_server = std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok());
+    let fetch = Arc::new(Http::new()?.sparing(api_server));
     let outside = Outside { reads: client, effects, fetch, clock: Clock::system(), metrics: metrics.clone() };
 
     let stop = CancellationToken::new();

@@ -154,3 +154,14 @@ async fn what_is_no_answer_is_told_in_words_and_changes_nothing() {
     let (_poller, said) = hear(nobody, "/status", "backend").await;
     assert!(said.error.unwrap().contains("refused"));
 }
+
+#[tokio::test]
+async fn the_api_server_is_not_asked_whatever_a_pod_says_of_its_address() {
+    let address = serve().await;
+    for (spared, asked) in [("127.0.0.1", false), ("::ffff:127.0.0.1", false), ("10.96.0.1", true)] {
+        let http = Http::new().unwrap().sparing(Some(spared.parse().unwrap()));
+        let url = reqwest::Url::parse(&format!("http://{address}/good")).unwrap();
+        let said = breakwater_operator::fetch::Fetch::fetch(&http, url).await;
+        assert_eq!(said.is_ok(), asked, "{spared}: {said:?}");
+    }
+}
