@@ -138,6 +138,28 @@ fn the_door_loses_no_success_and_lets_none_through_too_late() {
 }
 
 #[test]
+fn the_door_is_shut_to_who_comes_from_an_earlier_stretch() {
+    all_orders(|| {
+        let rates = Rates { window: Window::calls(2), minimum_calls: 1.try_into().unwrap(), ..Rates::default() };
+        let (breaker, _) = breaker(Settings::default().with_policy(Policy::Rates(rates)));
+        breaker.try_acquire().unwrap().success();
+        let early = breaker.try_acquire().unwrap();
+        let other = Arc::clone(&breaker);
+        let closing = thread::spawn(move || {
+            other.force(State::Open, "test");
+            other.force(State::Closed, "test");
+            other.try_acquire().unwrap().success();
+        });
+        early.success();
+        closing.join().unwrap();
+        let report = settled(&breaker);
+        assert_eq!(report.window.unwrap().calls, 1);
+        // Before the opening it counts, after that it does not.
+        assert_eq!((report.calls.success + report.calls.ignored, report.calls.failure), (3, 0));
+    });
+}
+
+#[test]
 fn a_refusal_names_the_opening_that_it_saw() {
     all_orders(|| {
         let (breaker, clock) = breaker(failures(1));
@@ -151,6 +173,9 @@ fn a_refusal_names_the_opening_that_it_saw() {
         if let Err(refused) = breaker.try_acquire() {
             let waits = [6, 10].map(|seconds| Some(Duration::from_secs(seconds)));
             assert!(waits.contains(&refused.trial_in()), "{refused:?}");
+            if refused.trial_in() == waits[1] {
+                assert_eq!(breaker.state(), State::Open, "who is told of the later opening sees it, too");
+            }
         }
         forcing.join().unwrap();
         assert_eq!(settled(&breaker).state, State::Open);

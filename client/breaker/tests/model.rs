@@ -77,7 +77,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 10 } else { 1000 }) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 10 } else { 500 }) })]
 
     #[test]
     fn the_breaker_does_what_the_reference_does(settings in settings(), ops in prop::collection::vec(op(), 1..150)) {
@@ -131,6 +131,9 @@ proptest! {
             prop_assert_eq!(report.state, reference.state());
             prop_assert_eq!(report.consecutive_failures, reference.failures_in_a_row() as u64);
             prop_assert_eq!(report.first_failure_at.is_some(), reference.failures_in_a_row() > 0);
+            if report.state == State::Closed {
+                prop_assert_eq!(report.window, reference.window_counts(now));
+            }
             let counted = |wanted: fn(&reference::Counted) -> bool| {
                 reference.counted.iter().filter(|call| wanted(call)).count() as u64
             };

@@ -1,6 +1,6 @@
 //! A naive breaker: it keeps all that ever happened in lists, and derives everything from them.
 
-use breakwater_breaker::{Policy, Settings, State, Window};
+use breakwater_breaker::{Policy, Rates, Settings, State, Window, wire::WindowCounts};
 
 /// Times are in milliseconds.
 pub struct Reference {
@@ -133,26 +133,43 @@ impl Reference {
         self.states.push((state, now, false));
     }
 
+    /// The calls of this closed state that the window reaches, and how many of them are enough to judge by.
+    fn window(&self, rates: &Rates, now: u64) -> (Vec<&Counted>, usize) {
+        let calls: Vec<_> = self.of_this_state().collect();
+        let minimum = rates.minimum_calls.get() as usize;
+        match rates.window {
+            Window::Calls(size) => {
+                let size = usize::from(size.get());
+                (calls[calls.len().saturating_sub(size)..].to_vec(), minimum.min(size))
+            }
+            Window::Time(length) => {
+                let slice = |at: u64| u128::from(at) * 1_000_000 / (length.as_nanos() / 10).max(1);
+                (calls.into_iter().filter(|call| slice(call.at) + 10 > slice(now)).collect(), minimum)
+            }
+        }
+    }
+
+    /// What is told of the window of a closed breaker.
+    pub fn window_counts(&self, now: u64) -> Option<WindowCounts> {
+        let Policy::Rates(rates) = self.settings.policy else { return None };
+        let (window, _) = self.window(&rates, now);
+        let count = |wanted: fn(&Counted) -> bool| window.iter().filter(|call| wanted(call)).count() as u64;
+        Some(WindowCounts {
+            calls: count(|_| true),
+            failures: count(|call| call.failed),
+            slow: count(|call| call.slow),
+        })
+    }
+
     /// Whether the calls of this closed state are too bad.
     fn opens(&self, now: u64) -> bool {
         let rates = match self.settings.policy {
             Policy::ConsecutiveFailures(threshold) => return self.failures_in_a_row() as u64 >= threshold.get(),
             Policy::Rates(rates) => rates,
         };
-        let calls: Vec<_> = self.of_this_state().collect();
-        let (window, minimum) = match rates.window {
-            Window::Calls(size) => {
-                let size = usize::from(size.get());
-                (&calls[calls.len().saturating_sub(size)..], (rates.minimum_calls.get() as usize).min(size))
-            }
-            Window::Time(length) => {
-                let slice = |at: u64| u128::from(at) * 1_000_000 / (length.as_nanos() / 10).max(1);
-                let first = calls.iter().position(|call| slice(call.at) + 10 > slice(now)).unwrap_or(calls.len());
-                (&calls[first..], rates.minimum_calls.get() as usize)
-            }
-        };
+        let (window, enough) = self.window(&rates, now);
         let too_many = |bad: usize, percent: u8| 100 * bad >= usize::from(percent) * window.len();
-        window.len() >= minimum
+        window.len() >= enough
             && (too_many(window.iter().filter(|call| call.failed).count(), rates.failure_rate.get())
                 || rates
                     .slow_calls

@@ -53,8 +53,8 @@ fn main() {
     // Many short samples: the table takes the quickest of them, so that what else runs on the machine matters little.
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(1000))
-        .sample_size(400)
+        .measurement_time(Duration::from_millis(600))
+        .sample_size(200)
         .configure_from_args();
     let lines = subjects::lines();
     for line in &lines {

@@ -138,8 +138,9 @@ fn layer(settings: Settings) -> Subject {
 }
 
 fn tower_resilience(settings: CircuitBreakerConfigBuilder<DefaultClassifier>, open: bool) -> Subject {
-    // It does not work outside of a runtime's context, though nothing of it runs there.
-    let runtime = Arc::new(Builder::new_current_thread().enable_time().build().expect("a runtime"));
+    // Where threads meet at its lock while it is open, it waits for a timer of the runtime, a thread of which runs it.
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
+    let runtime = Arc::new(runtime);
     let context = runtime.enter();
     let mut service = settings.build().expect("the settings are good").layer(service());
     if open {
