@@ -55,3 +55,20 @@ impl Door {
         }
     }
 }
+
+#[cfg(all(test, not(breaker_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_takes_the_lock() {
+        let generation = Generation(7);
+        let door = Door(AtomicU64::new((7 << COUNT) + MOST - 1));
+        assert!(!door.enter(Generation(6)));
+        assert!(door.enter(generation));
+        assert!(!door.enter(generation));
+        assert_eq!(door.close(), MOST);
+        assert!(!door.enter(generation), "it is shut");
+        assert_eq!(door.close(), 0);
+    }
+}

@@ -13,6 +13,9 @@ thread_local! {
     static TAKEN: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Miri is slow.
+const ROUNDS: usize = if cfg!(miri) { 10 } else { 1000 };
+
 struct Counting;
 
 // SAFETY: it is the system's allocator, which is asked with what was asked.
@@ -55,7 +58,7 @@ fn calls_take_no_memory() {
         // A thread's first call takes its lane.
         breaker.try_acquire().unwrap().success();
         let closed = taken(|| {
-            for _ in 0..1000 {
+            for _ in 0..ROUNDS {
                 breaker.try_acquire().unwrap().success();
                 breaker.try_acquire().unwrap().success();
                 breaker.try_acquire().unwrap().failure("timeout");
@@ -66,7 +69,7 @@ fn calls_take_no_memory() {
         assert_eq!((closed, breaker.state()), (0, State::Closed), "{name}");
 
         breaker.force(State::Open, "test");
-        let open = taken(|| (0..1000).for_each(|_| assert!(breaker.try_acquire().is_err())));
+        let open = taken(|| (0..ROUNDS).for_each(|_| assert!(breaker.try_acquire().is_err())));
         assert_eq!(open, 0, "{name}");
     }
 }

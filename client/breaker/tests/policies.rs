@@ -9,6 +9,7 @@ use std::{
 use breakwater_breaker::{
     Breaker, Cause, Clock, HalfOpen, ManualClock, OpenTime, Percent, Policy, Rates, Settings, SlowCalls, State,
     Transition, Unit, Window,
+    machine::{Generation, Input, Machine, Moment, Verdict},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -233,6 +234,24 @@ fn resilience4j_defaults() {
     assert_eq!(breaker.state(), State::Closed, "99 calls are fewer than 100");
     assert_eq!(calls(&breaker, "x").unwrap().to_string(), "50 of 100 calls failed (reset)");
     assert_eq!(breaker.try_acquire().unwrap_err().trial_in(), Some(60 * SECOND));
+}
+
+#[test]
+fn a_machine_that_is_told_too_much_keeps_its_head() {
+    let clock = ManualClock::default();
+    let mut machine = Machine::new(Settings::default(), 0);
+    let mut tell = |input: fn(Generation) -> Input<'static>| {
+        let generation = machine.generation();
+        let verdict = machine.step(input(generation), &Moment::of(&clock)).verdict;
+        (verdict, machine.state())
+    };
+    assert_eq!(tell(Input::GiveBack), (Verdict::Ignored, State::Closed));
+    tell(|_| Input::Force(State::Open, "test"));
+    assert_eq!(tell(|generation| Input::Failure(generation, 0, "x")), (Verdict::Counted, State::Open));
+    tell(|_| Input::Force(State::HalfOpen, "test"));
+    assert_eq!(tell(Input::GiveBack), (Verdict::Ignored, State::HalfOpen));
+    assert!(matches!(tell(|_| Input::Acquire).0, Verdict::Permitted(_)));
+    assert_eq!(tell(|_| Input::Acquire).0, Verdict::NotPermitted, "no permit came back that was not out");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
-use crate::Line;
+use crate::{Line, ends};
 
 /// Prints nanoseconds a call, and beside each peer's how many times ours it is.
 pub fn print(lines: &[Line], threads: &[u64]) {
@@ -15,7 +15,7 @@ pub fn print(lines: &[Line], threads: &[u64]) {
             let quickest = |subject: &str| quickest(&format!("{}, {threads}", line.name), subject);
             let Some(ours) = quickest("breakwater") else { continue };
             let cells = peers.iter().map(|peer| {
-                let has = line.subjects.iter().any(|(name, _)| name == peer);
+                let has = line.subjects.iter().any(|(name, _)| name == peer && ends(line, name, *threads));
                 let theirs = quickest(peer).filter(|_| has);
                 theirs.map_or("–".into(), |theirs| format!("{theirs:.1} ns ({:.1}×)", theirs / ours))
             });
