@@ -70,7 +70,7 @@ struct Done {
     word: Word,
     consecutive_failures: u64,
     half_open_at: Option<Duration>,
-    transition: Option<Transition>,
+    transition: Option<Box<Transition>>,
 }
 
 impl Breaker {
@@ -151,7 +151,7 @@ impl Breaker {
     /// assert_eq!(breaker.tick().unwrap().to, State::HalfOpen);
     /// ```
     pub fn tick(&self) -> Option<Transition> {
-        self.step(Input::Tick, &self.moment()).transition
+        self.step(Input::Tick, &self.moment()).transition.map(|made| *made)
     }
 
     /// Puts the breaker into a state, whatever its calls do, and gives the transition; `None` if it is in it already.
@@ -168,7 +168,7 @@ impl Breaker {
     /// assert!(breaker.try_acquire().is_ok());
     /// ```
     pub fn force(&self, state: State, reason: &str) -> Option<Transition> {
-        self.step(Input::Force(state, reason), &self.moment()).transition
+        self.step(Input::Force(state, reason), &self.moment()).transition.map(|made| *made)
     }
 
     #[inline]
@@ -229,7 +229,7 @@ impl Breaker {
         let took = self.took(pass, &moment);
         let done = self.step(Input::Success(generation, took), &moment);
         self.count_result(Counted::Success, &done, took);
-        done.transition
+        done.transition.map(|made| *made)
     }
 
     pub(crate) fn failed(&self, pass: Pass, error: &str) -> Option<Failed> {
@@ -237,8 +237,10 @@ impl Breaker {
         let took = self.took(pass, &moment);
         let done = self.step(Input::Failure(pass.word.generation(), took, error), &moment);
         self.count_result(Counted::Failure, &done, took);
-        (done.verdict == Verdict::Counted)
-            .then_some(Failed { consecutive_failures: done.consecutive_failures, transition: done.transition })
+        (done.verdict == Verdict::Counted).then_some(Failed {
+            consecutive_failures: done.consecutive_failures,
+            transition: done.transition.map(|made| *made),
+        })
     }
 
     pub(crate) fn given_back(&self, pass: Pass) {
@@ -267,7 +269,7 @@ impl Breaker {
         let mut shared = self.lock();
         self.take_in(&mut shared.machine, moment);
         let Step { verdict, change } = shared.machine.step(input, moment);
-        let transition = change.map(|change| shared.record.push(change.to, change.cause, moment.now()));
+        let transition = change.map(|change| Box::new(shared.record.push(change.to, change.cause, moment.now())));
         let word = self.gate.show(&shared.machine);
         self.let_in(&shared.machine);
         let consecutive_failures = shared.machine.consecutive_failures();

@@ -120,7 +120,7 @@ impl Machine {
         }
     }
 
-    fn elapse(&mut self, at: &Moment<'_>) -> Option<Change> {
+    fn elapse(&mut self, at: &Moment<'_>) -> Option<Box<Change>> {
         match self.phase {
             Phase::Open { until } if until <= at.mono_nanos() => Some(self.half_open(Cause::OpenTimeElapsed)),
             Phase::HalfOpen(trials) if trials.overdue_at().is_some_and(|due| due <= at.mono_nanos()) => {
@@ -147,7 +147,7 @@ impl Machine {
     }
 
     /// A call of this generation succeeded, or failed with `error`.
-    fn finished(&mut self, error: Option<&str>, took: u64, at: &Moment<'_>) -> Option<Change> {
+    fn finished(&mut self, error: Option<&str>, took: u64, at: &Moment<'_>) -> Option<Box<Change>> {
         let slow = self.settings.slow_calls().is_some_and(|slow| is_slow(took, slow.longer_than));
         let call = Call { failed: error.is_some(), slow };
         match self.phase {
@@ -212,7 +212,7 @@ impl Machine {
         }
     }
 
-    fn force(&mut self, to: State, reason: &str, at: &Moment<'_>) -> Option<Change> {
+    fn force(&mut self, to: State, reason: &str, at: &Moment<'_>) -> Option<Box<Change>> {
         if to == self.state() {
             return None;
         }
@@ -227,22 +227,22 @@ impl Machine {
         })
     }
 
-    fn reopen(&mut self, cause: Cause, at: &Moment<'_>) -> Change {
+    fn reopen(&mut self, cause: Cause, at: &Moment<'_>) -> Box<Change> {
         self.reopened = self.reopened.saturating_add(1);
         self.open(cause, at)
     }
 
-    fn open(&mut self, cause: Cause, at: &Moment<'_>) -> Change {
+    fn open(&mut self, cause: Cause, at: &Moment<'_>) -> Box<Change> {
         let open_for = self.settings.open_time.nth(self.reopened, draw(self.seed, self.generation));
         self.enter(Phase::Open { until: at.mono_nanos().saturating_add(nanos(open_for)) }, cause)
     }
 
-    fn half_open(&mut self, cause: Cause) -> Change {
+    fn half_open(&mut self, cause: Cause) -> Box<Change> {
         self.enter(Phase::HalfOpen(Trials::new(self.settings.half_open.calls)), cause)
     }
 
     /// What was counted until now is no reason to open again.
-    fn close(&mut self, cause: Cause) -> Change {
+    fn close(&mut self, cause: Cause) -> Box<Change> {
         self.reopened = 0;
         self.consecutive_failures = 0;
         self.first_failure = None;
@@ -252,11 +252,11 @@ impl Machine {
         self.enter(Phase::Closed, cause)
     }
 
-    fn enter(&mut self, phase: Phase, cause: Cause) -> Change {
+    fn enter(&mut self, phase: Phase, cause: Cause) -> Box<Change> {
         let from = self.state();
         self.phase = phase;
         self.generation.0 = self.generation.0.wrapping_add(1);
-        Change { from, to: self.state(), cause }
+        Box::new(Change { from, to: self.state(), cause })
     }
 }
 

@@ -37,8 +37,8 @@ pub enum Input<'a> {
 pub struct Step {
     /// What became of the call.
     pub verdict: Verdict,
-    /// The change of state that the input made.
-    pub change: Option<Change>,
+    /// The change of state that the input made. It is rare: in a box of its own it costs the others nothing.
+    pub change: Option<Box<Change>>,
 }
 
 /// What became of the call that an [`Input`] is about.
