@@ -58,6 +58,10 @@ pub struct Run {
     /// When a target was ready again after the kills.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets_ready_at: Option<Timestamp>,
+    /// When a target was seen ready although the outage was being held, as after the operator was away: the clients may have
+    /// been served then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_in_hold_at: Option<Timestamp>,
     /// When a client first said that an attempt had failed, after the first kill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_failure_at: Option<Timestamp>,

@@ -47,9 +47,9 @@ pub fn delete(state: &mut State, call: &Call<'_>, options: &Value) -> Result<Val
     if grace > 0 {
         return Ok(marked);
     }
-    state.store.remove(&key, call.by);
-    if kind.origin == Origin::Pod {
-        return Ok(marked);
+    let last = state.store.remove(&key, call.by);
+    if let Some(last) = last.filter(|_| kind.origin == Origin::Pod) {
+        return Ok(Value::clone(&last));
     }
     Ok(success(json!({"name": name, "group": kind.group, "kind": kind.plural, "uid": current["metadata"]["uid"]})))
 }
@@ -137,6 +137,17 @@ pub fn evict(state: &mut State, call: &Call<'_>, sent: &Value) -> Answer {
         return Err(Failure { cause, ..Failure::new(429, "TooManyRequests", why) });
     }
     remove(&mut options, "dryRun");
+    // The pod is told first why it goes, so that its version is another one when it is deleted.
+    let mut told = Value::clone(&pod);
+    let conditions = told["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    if !conditions.iter().any(|condition| condition["type"] == "DisruptionTarget") {
+        let why = json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"});
+        told["status"]["conditions"] = conditions.into_iter().chain([why]).collect();
+        let told = state.store.put(call.key(), told, call.by);
+        if options["preconditions"]["resourceVersion"].is_string() {
+            options["preconditions"]["resourceVersion"] = told["metadata"]["resourceVersion"].clone();
+        }
+    }
     delete(state, call, &options)?;
     Ok((201, success(Value::Null)))
 }

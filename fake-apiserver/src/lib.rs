@@ -20,6 +20,8 @@ mod store;
 mod watch;
 mod write;
 
+/// The types of requests and answers.
+pub use axum::http;
 pub use failure::Failure;
 pub use kind::{BUILT_IN, Kind, Origin};
 pub use route::{Route, Verb};

@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::Method;
-use breakwater_crds::ChaosExperiment;
 use breakwater_fake_apiserver::{FakeApiServer, Kind, Origin};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -15,6 +14,7 @@ use crate::{
     clients::{Clients, Manner},
     net::{Fate, LineFate, LinePlan, Network, Plan},
     process::{Process, SYSTEM},
+    sabotage::Defect,
     workloads::Workload,
 };
 
@@ -89,6 +89,8 @@ pub struct Setup {
     pub operators: Vec<SignedDuration>,
     /// What happens when, in milliseconds after the start.
     pub happenings: Vec<(u64, Happening)>,
+    /// What the operators do wrong on purpose.
+    pub defect: Option<Defect>,
     /// For delays by chance.
     pub seed: u64,
 }
@@ -102,6 +104,7 @@ impl Setup {
             lines: Box::new(|_| LineFate::Pass),
             operators: vec![SignedDuration::ZERO],
             happenings: vec![],
+            defect: None,
             seed: 0,
         }
     }
@@ -193,7 +196,7 @@ impl Lab {
             let path = "/apis/policy/v1/namespaces/shop/poddisruptionbudgets";
             server.call("admin", Method::POST, path, &body).expect("it is created");
         }
-        let network = Network::new(server.clone(), setup.plan, setup.lines);
+        let network = Network::new(server.clone(), setup.plan, setup.lines, setup.defect);
         let backend = Backend::new(workload.backends, workload.stateful);
         let mut happenings = setup.happenings;
         happenings.sort_by_key(|(at, _)| *at);
@@ -296,18 +299,12 @@ impl Lab {
         }
     }
 
-    fn experiment(&self) -> Option<ChaosExperiment> {
-        let kind = self.server.kinds().iter().position(|kind| kind.kind == EXPERIMENT.kind)?;
-        let state = self.server.state();
-        let found = state.store.get(&(kind, NAMESPACE.into(), "outage".into()))?;
-        serde_json::from_value(Value::clone(found)).ok()
-    }
-
     fn has_ended(&self) -> bool {
-        let Some(experiment) = self.experiment() else { return true };
-        let Some(status) = experiment.status else { return false };
-        let ended = status.run.as_ref().is_some_and(|run| run.completed_at.is_some());
-        ended && status.runs >= self.workload.runs
+        let kind = self.server.kinds().iter().position(|kind| kind.kind == EXPERIMENT.kind).unwrap_or_default();
+        let state = self.server.state();
+        let Some(found) = state.store.get(&(kind, NAMESPACE.into(), "outage".into())) else { return true };
+        let status = &found["status"];
+        status["run"]["completedAt"].is_string() && status["runs"].as_u64() >= Some(self.workload.runs)
     }
 
     fn happen(&mut self, happening: &Happening) {

@@ -14,5 +14,6 @@ pub mod history;
 pub mod lab;
 pub mod net;
 pub mod process;
+pub mod sabotage;
 pub mod sweep;
 pub mod workloads;

@@ -20,6 +20,8 @@ use kube::{Client, client, client::retry::RetryPolicy};
 use tokio::time::Instant;
 use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
 
+use crate::sabotage::Defect;
+
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -91,6 +93,7 @@ const LATENCY: Duration = Duration::from_millis(2);
 /// What all operators' connections go through.
 pub struct Network {
     server: FakeApiServer,
+    defect: Option<Defect>,
     state: Mutex<State>,
 }
 
@@ -104,9 +107,10 @@ struct State {
 
 impl Network {
     /// A network in front of a server.
-    pub fn new(server: FakeApiServer, plan: Plan, lines: LinePlan) -> Arc<Self> {
+    pub fn new(server: FakeApiServer, plan: Plan, lines: LinePlan, defect: Option<Defect>) -> Arc<Self> {
         Arc::new(Self {
             server,
+            defect,
             state: Mutex::new(State { plan, lines, sent: vec![], told: 0, asleep: HashMap::new() }),
         })
     }
@@ -157,8 +161,11 @@ impl Network {
         request: Request<client::Body>,
     ) -> Result<Response<Body>, BoxError> {
         alive(&dead).await;
-        let (parts, body) = request.into_parts();
-        let body = body.collect_bytes().await?;
+        let (mut parts, body) = request.into_parts();
+        let mut body = body.collect_bytes().await?;
+        if let Some(defect) = self.defect {
+            body = defect.apply(&self.server, &mut parts, body);
+        }
         let fate = {
             let mut state = self.lock();
             let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();

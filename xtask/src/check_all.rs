@@ -15,7 +15,7 @@ pub struct Args {
     /// On which cluster the end-to-end tests run
     #[arg(long, value_enum, default_value_t)]
     cluster: Choice,
-    /// Also what takes long: the cluster under the operator stopped, changed and taken away
+    /// Also what takes long: every fault at every step, and the cluster under the operator stopped, changed and taken away
     #[arg(long)]
     long: bool,
 }
@@ -44,6 +44,11 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     })?;
     steps.run("dependencies", || deny::check(workspace))?;
     steps.run("tests", || command::run(&mut cargo(&["test", "--locked"])))?;
+    steps.run("faults", || {
+        let arguments =
+            ["test", "--locked", "--profile", "faults", "--package", "breakwater-faults", "--", "--nocapture"];
+        command::run(cargo(&arguments).env("BREAKWATER_LONG", if args.long { "1" } else { "0" }))
+    })?;
     let breaker = ["test", "--locked", "--package", "breakwater-breaker"];
     steps.run("the breaker with all its features", || command::run(cargo(&breaker).args(["--all-features"])))?;
     // With flags of its own, so that nothing else is built anew.

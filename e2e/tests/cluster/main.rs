@@ -11,4 +11,5 @@ mod long;
 mod outage;
 mod protocol;
 mod refused;
+mod same;
 mod timing;

@@ -2,18 +2,12 @@
 
 use breakwater_faults::{
     check::check,
-    history::{experiments, steps},
-    lab::{Played, Setup, play},
+    lab::{Setup, play},
     sweep::trace,
     workloads,
 };
 
-fn verdict(played: &Played) -> String {
-    let experiment = experiments(&steps(&played.server)).into_values().next_back();
-    let status = experiment.and_then(|experiment| experiment.status).unwrap_or_default();
-    let last = status.history.last().map(|run| run.verdict);
-    last.or(status.verdict).map_or("none".into(), |verdict| format!("{verdict:?}"))
-}
+use crate::verdict;
 
 #[test]
 fn every_workload_comes_to_its_verdict() {
@@ -22,13 +16,6 @@ fn every_workload_comes_to_its_verdict() {
         let wrong = check(&played);
         assert!(wrong.is_empty(), "{}: {wrong:#?}\n{}", workload.name, trace(&played));
         assert_eq!(verdict(&played), workload.verdict, "{}\n{}", workload.name, trace(&played));
-        println!(
-            "{}: {} requests, {} lines, {:?}",
-            workload.name,
-            played.network.count(),
-            played.network.told(),
-            played.time
-        );
     }
 }
 

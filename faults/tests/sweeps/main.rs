@@ -1,3 +1,85 @@
 //! The whole operator against everything that can go wrong, in virtual time.
+//!
+//! `BREAKWATER_EVERY=N` plays one case of N, evenly; `BREAKWATER_LONG=1` plays all of them. Without either, some of the larger sweeps
+//! leave cases out, to be done in minutes: `cargo test --profile faults -p breakwater-faults -- --nocapture`.
 
 mod calm;
+mod crashes;
+mod errors;
+mod happenings;
+mod random;
+mod sabotage;
+mod several;
+mod stale;
+
+use std::time::Duration;
+
+use breakwater_faults::{
+    history::{experiments, steps},
+    lab::{Played, Setup, play},
+    workloads::Workload,
+};
+
+/// Whether there is time for all of it.
+fn long() -> bool {
+    std::env::var_os("BREAKWATER_LONG").is_some_and(|value| value == "1")
+}
+
+/// One case of how many is played, where `usual` is what there is time for.
+fn every(usual: usize) -> usize {
+    let asked = std::env::var("BREAKWATER_EVERY").ok().and_then(|value| value.parse::<usize>().ok());
+    asked.unwrap_or(if long() { 1 } else { usual }).max(1)
+}
+
+/// How the last run of a played one ended.
+fn verdict(played: &Played) -> String {
+    let experiment = experiments(&steps(&played.server)).into_values().next_back();
+    let status = experiment.and_then(|experiment| experiment.status).unwrap_or_default();
+    let last = status.history.last().map(|run| run.verdict);
+    last.or(status.verdict).map_or("none".into(), |verdict| format!("{verdict:?}"))
+}
+
+/// A workload, and what it takes when all is well.
+struct Known {
+    workload: Workload,
+    requests: usize,
+    lines: usize,
+    time: Duration,
+}
+
+fn know(workloads: Vec<Workload>) -> Vec<Known> {
+    let know = |workload: Workload| {
+        let played = play(Setup::calm(&workload));
+        Known { workload, requests: played.quiet_from, lines: played.network.told(), time: played.time }
+    };
+    workloads.into_iter().map(know).collect()
+}
+
+/// Cases of several workloads, one after the other; `of` says how many a workload has.
+struct Cases<'a> {
+    known: &'a [Known],
+    ends: Vec<usize>,
+    stride: usize,
+}
+
+impl<'a> Cases<'a> {
+    fn new(known: &'a [Known], stride: usize, of: impl Fn(&Known) -> usize) -> Self {
+        let ends = known.iter().scan(0, |sum, known| {
+            *sum += of(known);
+            Some(*sum)
+        });
+        Self { known, ends: ends.collect(), stride: every(stride) }
+    }
+
+    fn count(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0).div_ceil(self.stride)
+    }
+
+    /// The workload of a case, and the case's number within it.
+    fn get(&self, number: usize) -> (&'a Known, usize) {
+        let number = number * self.stride;
+        let which = self.ends.partition_point(|end| *end <= number);
+        let begin = if which == 0 { 0 } else { self.ends[which - 1] };
+        (&self.known[which], number - begin)
+    }
+}

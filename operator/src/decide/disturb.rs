@@ -45,7 +45,7 @@ fn tell(run: &mut Run, kind: DisturbanceKind, uid: String, now: Timestamp) {
 
 /// A run that failed while others were at its targets proves nothing; one that passed says that they were.
 pub fn temper(ending: Ending, run: &Run) -> Ending {
-    let Some(first) = run.disturbances.first() else { return ending };
+    let Some(first) = run.disturbances.first() else { return held(ending, run) };
     let what = match first.kind {
         DisturbanceKind::PodGone => "a target pod that this run left alone ended or left the target",
         DisturbanceKind::RolledOut => "pods of another owner came, as in a rollout",
@@ -62,4 +62,14 @@ pub fn temper(ending: Ending, run: &Run) -> Ending {
         Verdict::Passed => Ending { message: format!("{}; {others}", ending.message), ..ending },
         _ => ending,
     }
+}
+
+/// An outage that was asked for and not held, as where one operator took over from another, blames no client.
+fn held(ending: Ending, run: &Run) -> Ending {
+    let Some(at) = run.served_in_hold_at.filter(|_| ending.verdict == Verdict::Failed) else { return ending };
+    let message = format!(
+        "the outage was not held: a target was ready at {at:.0}, as when the operator was away; it would have been {:?}: {}",
+        ending.reason, ending.message
+    );
+    Ending::new(Verdict::Inconclusive, Reason::Disturbed, message)
 }

@@ -39,12 +39,12 @@ pub struct Attempt {
 /// Takes the outcomes of kills into the record; each kill has one outcome for ever.
 pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
     for attempt in attempts {
-        // Of two operators, one may find gone what the other has just killed.
+        // Of two operators, one may find gone, or too late for itself, what the other has just killed.
         let unsettled = |outcome| match outcome {
             Outcome::Planned => true,
             // That it was not sent in time is no news of one that was forbidden all the time.
             Outcome::Blocked => attempt.outcome != Outcome::Failed,
-            Outcome::Gone => is_done(attempt.outcome),
+            Outcome::Gone | Outcome::Failed => is_done(attempt.outcome),
             _ => false,
         };
         let fits = |kill: &&mut KillRecord| kill.uid == attempt.uid && unsettled(kill.outcome);
@@ -116,6 +116,9 @@ pub fn targets(run: &mut Run, world: &World, now: Timestamp) {
     let held = run.hold_until.is_some_and(|end| now < end);
     if ready && !held && run.targets_ready_at.is_none() && run.targets_lost_at.is_some() {
         run.targets_ready_at = Some(now);
+    }
+    if ready && held && run.targets_lost_at.is_some() {
+        run.served_in_hold_at.get_or_insert(now);
     }
     let fails = |replica: &Replica| report_of(replica, world).is_some_and(|report| report.failures > 0);
     if run.first_failure_at.is_none() && run.clients.iter().any(fails) {

@@ -1,0 +1,88 @@
+//! All of it mixed, by chance from a seed.
+//!
+//! A seed that fails is told; `BREAKWATER_SEED=7 cargo test -p breakwater-faults random` plays it alone.
+
+use std::time::Duration;
+
+use breakwater_faults::{
+    clients::Manner,
+    lab::{Happening, Setup},
+    net::{Fate, LineFate, Sent},
+    sweep::{Case, sweep},
+    workloads,
+};
+use fastrand::Rng;
+use jiff::SignedDuration;
+
+use crate::{every, long};
+
+fn fate(random: &mut Rng) -> Fate {
+    match random.u8(0..12) {
+        0 => Fate::DeadBefore,
+        1 => Fate::DeadAfter,
+        2 => Fate::AnswerLost,
+        3 => Fate::Refused,
+        4 => Fate::Status(*random.choice(&[409, 410, 500, 504]).unwrap_or(&500)),
+        5 => Fate::Busy(random.u32(1..120)),
+        6 => Fate::Silence,
+        7 => Fate::SilenceAfter,
+        8 => Fate::HalfBody,
+        9 => Fate::Paused(Duration::from_secs(random.u64(1..40))),
+        _ => Fate::Pass,
+    }
+}
+
+fn happening(random: &mut Rng) -> Happening {
+    match random.u8(0..16) {
+        0 => Happening::Suspend,
+        1 => Happening::Abort,
+        2 => Happening::Relabel(random.usize(0..4)),
+        3 => Happening::Delete(random.usize(0..4)),
+        4 => Happening::Exempt(random.usize(0..4)),
+        5 => Happening::Scale(random.usize(0..6)),
+        6 | 7 => Happening::RestartClient(random.usize(0..2)),
+        8 => Happening::Jump(random.i64(-7200..7200)),
+        9 => Happening::Compact,
+        10 => Happening::RecreateExperiment,
+        11 => Happening::Edit,
+        12 => Happening::Undecodable,
+        13 => Happening::ClientsAre(Manner::Down),
+        14 => Happening::ClientsAre(Manner::Honest),
+        _ => Happening::KillOperator,
+    }
+}
+
+fn setup(seed: u64) -> Setup {
+    let mut random = Rng::with_seed(seed);
+    let all = workloads::all();
+    let workload = all[random.usize(0..all.len())].clone();
+    let operators = (0..random.usize(1..4)).map(|_| SignedDuration::from_secs(random.i64(-2..3))).collect();
+    let happenings = (0..random.usize(0..4)).map(|_| (random.u64(0..9000), happening(&mut random))).collect();
+    let (odds, mut chance, mut lines) = (random.usize(8..200), random.fork(), random.fork());
+    // After so many requests all is well again, so that the run can end.
+    let faults = random.usize(0..600);
+    let plan = move |sent: &Sent| {
+        if sent.index < faults && chance.usize(0..odds) == 0 { fate(&mut chance) } else { Fate::Pass }
+    };
+    let lines = move |_| match lines.usize(0..odds * 2) {
+        0 => LineFate::Drop,
+        1 => LineFate::Double,
+        2 => LineFate::Swap,
+        _ => LineFate::Pass,
+    };
+    Setup { workload, plan: Box::new(plan), lines: Box::new(lines), operators, happenings, defect: None, seed }
+}
+
+#[test]
+fn seeds() {
+    let one = std::env::var("BREAKWATER_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+    let (first, count) = match one {
+        Some(seed) => (seed, 1),
+        None => (1, if long() { 100_000 } else { 2000 / every(8) }),
+    };
+    let case = |number: usize| {
+        let seed = first + number as u64;
+        Case { name: format!("BREAKWATER_SEED={seed}"), setup: setup(seed) }
+    };
+    sweep(count, case, |_| vec![]).expect_none("random");
+}
