@@ -1,6 +1,6 @@
 //! The whole operator in virtual time, with whatever can go wrong around it.
 //!
-//! A [`Lab`](lab::Lab) is a namespace of a [fake API server](breakwater_fake_apiserver) with a backend whose pods are replaced, and
+//! A [laboratory](lab::play) is a namespace of a [fake API server](breakwater_fake_apiserver) with a backend whose pods are replaced, and
 //! clients with real breakers. One operator or several run in it, put together as in `main`. Between them and the server lies
 //! a [`Network`](net::Network) that may let an operator die before or after a request, lose an answer, or change it.
 //! Afterwards [`check`](check::check) reads the server's own log: who deleted what, and what stood in the status before.
