@@ -95,6 +95,10 @@ impl<'a> Judge<'a> {
         };
         let intent = self.stored.values().find(|one| run_of(one.status.as_ref()).is_some_and(&names)).cloned();
         let Some(experiment) = intent else {
+            // Another operator may have given the kill up after the last look at it; it was written down all the same.
+            if self.sets.values().any(|set| set.contains(&uid)) {
+                return;
+            }
             return self.fails(format!("{name} ({uid}) was killed, and no stored status says that it would be"));
         };
         let labels = &before["metadata"]["labels"];
@@ -251,8 +255,9 @@ impl<'a> Judge<'a> {
         // 4. It ends, or says why it waits.
         if !self.played.ended {
             let last = experiments(steps).into_values().last().and_then(|last| last.status);
-            // After a clock that jumped back its time is to come.
-            if last.as_ref().is_some_and(|status| status.reason == Some(Reason::Scheduled)) {
+            // It says what it waits for: its time, or somebody's leave.
+            let waits = [Reason::Scheduled, Reason::Suspended, Reason::AbortRequested, Reason::Halted].map(Some);
+            if last.as_ref().is_some_and(|status| waits.contains(&status.reason)) {
                 return;
             }
             let said = last.map(|status| (status.phase, status.reason, status.message));
