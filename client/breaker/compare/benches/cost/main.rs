@@ -34,19 +34,20 @@ fn time(subject: &Subject, calls: u64, threads: u64) -> Duration {
         return start.elapsed();
     }
     let each = calls.div_ceil(threads);
-    let barrier = Barrier::new(hands.len() + 1);
-    let start = thread::scope(|scope| {
-        for hand in &mut hands {
-            let barrier = &barrier;
-            scope.spawn(move || {
-                barrier.wait();
-                hand(each);
-            });
-        }
+    let barrier = Barrier::new(hands.len());
+    let run = |hand: &mut Box<dyn FnMut(u64) + Send>| {
         barrier.wait();
-        Instant::now()
+        let began = Instant::now();
+        hand(each);
+        (began, Instant::now())
+    };
+    // Each thread says when it began and ended: who waits for them may be woken late.
+    let ran: Vec<(Instant, Instant)> = thread::scope(|scope| {
+        let threads: Vec<_> = hands.iter_mut().map(|hand| scope.spawn(|| run(hand))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("calls do not panic")).collect()
     });
-    start.elapsed()
+    let (began, ended) = (ran.iter().map(|ran| ran.0).min(), ran.iter().map(|ran| ran.1).max());
+    ended.zip(began).map_or(Duration::ZERO, |(ended, began)| ended - began)
 }
 
 /// Where many threads meet at its lock while it is open, tower-resilience waits for timers, and does not come back in
