@@ -4,6 +4,7 @@ mod follow;
 mod timeline;
 
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use breakwater_crds::Verdict;
@@ -12,6 +13,7 @@ use crate::cluster::{Choice, Cluster};
 use crate::command;
 use crate::images::{self, Packed};
 use crate::steps::Steps;
+use crate::wait;
 use crate::workspace::Workspace;
 
 /// The operator's namespace and the demo services'.
@@ -20,6 +22,9 @@ const DEMO_NAMESPACE: &str = "shop";
 const EXPERIMENT: &str = "backend-outage";
 /// By this label a namespace lets experiments in.
 const OPT_IN: &str = "chaos.breakwater.dev/experiments=allowed";
+
+/// From the definition's installation until every part of the API server knows it.
+const SERVED_LIMIT: Duration = Duration::from_secs(90);
 
 /// Arguments of `cargo demo`.
 #[derive(clap::Args)]
@@ -42,10 +47,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         kubectl.args(["--namespace", DEMO_NAMESPACE]).args(arguments);
         kubectl
     };
+    let file = workspace.root.join(format!("crds/examples/{EXPERIMENT}.yaml"));
+    // The API server's policies take up to half a minute to know a kind that is new; until then it takes no experiment.
+    steps.run("The API server takes experiments", || {
+        let dry = || command::output(kubectl(&["apply", "--dry-run=server", "--filename"]).arg(&file)).ok();
+        wait::until("an experiment is taken", SERVED_LIMIT, || Ok(dry())).map(drop)
+    })?;
     steps.run("kubectl apply -f crds/examples/backend-outage.yaml", || {
         command::run(&mut kubectl(&["delete", "chaosexperiments", EXPERIMENT, "--ignore-not-found"]))?;
-        let file = workspace.root.join(format!("crds/examples/{EXPERIMENT}.yaml"));
-        command::run(kubectl(&["apply", "--filename"]).arg(file))
+        command::run(kubectl(&["apply", "--filename"]).arg(&file))
     })?;
     let status = steps.run("The experiment", || {
         let watch = ["get", "chaosexperiments", EXPERIMENT, "--watch", "--output=json", "--request-timeout=5m"];
