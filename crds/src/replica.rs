@@ -29,6 +29,9 @@ pub struct Replica {
     /// How often it fell back from HalfOpen to Open in this round.
     #[serde(default)]
     pub flaps: u32,
+    /// Somebody forced its breaker into a state by hand since the baseline: what it does is no evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
     /// From the round's first kill to its first opening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_to_open: Option<Duration>,

@@ -142,6 +142,7 @@ fn replica(client: &Client, view: &ReplicaView, report: &Report) -> Replica {
         breaker: State::Closed,
         sequence: vec![State::Closed],
         flaps: 0,
+        forced: false,
         time_to_open: None,
         time_to_close: None,
         calls_at_baseline: report.calls,

@@ -67,6 +67,10 @@ pub fn interruption(experiment: &ChaosExperiment, world: &World, run: &Run, now:
             format!("what the breaker of {} did is not known in full: {:?}{missing}", replica.pod, gap.reason);
         return Some(Ending::inconclusive(Reason::ObservationGap, message));
     }
+    if let Some(replica) = run.clients.iter().find(|replica| replica.forced) {
+        let message = format!("somebody forced the breaker of {} into a state by hand", replica.pod);
+        return Some(Ending::inconclusive(Reason::Disturbed, message));
+    }
     if elapsed(now, newest(run)) > CLOCK_TOLERANCE {
         let message = format!(
             "the operator's clock says {now:.0}, earlier than what this run has recorded; its times mean nothing"

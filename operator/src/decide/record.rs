@@ -1,6 +1,6 @@
 //! What was seen and done goes into the record: transitions once and in order, kills with their outcomes, all of it bounded.
 
-use breakwater_breaker::State;
+use breakwater_breaker::{Cause, State};
 use breakwater_crds::{
     ChaosExperimentSpec, Duration, Gap, GapReason, KillRecord, MAX_GAPS, MAX_KILLS, MAX_MESSAGE, MAX_TRANSITIONS,
     Outcome, Parts, Replica, Run, Summary, TransitionRecord,
@@ -260,6 +260,7 @@ fn take(replica: &mut Replica, seen: &Seen, moments: &Moments, now: Timestamp, n
     }
     replica.seq = transition.seq;
     replica.breaker = transition.to;
+    replica.forced |= matches!(transition.cause, Cause::Forced { .. });
     replica.transitions.push(TransitionRecord {
         seq: transition.seq,
         from: transition.from,

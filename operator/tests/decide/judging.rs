@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use breakwater_crds::{ABORT, DisturbanceKind, Phase, Reason, Verdict};
+use breakwater_crds::{ABORT, DisturbanceKind, Phase, Reason, State, Verdict};
 use jiff::SignedDuration;
 
 use crate::{
@@ -150,5 +150,16 @@ fn what_the_run_itself_does_is_no_disturbance() {
         sim.complete(LIMIT);
         assert_eq!(sim.run().disturbances, [], "{pods}");
         assert_eq!(sim.status().summary.as_ref().unwrap().disturbances, 0);
+    }
+}
+
+#[test]
+fn a_breaker_that_is_forced_by_hand_is_no_evidence() {
+    for state in [State::Open, State::ForcedOpen, State::Disabled] {
+        let mut sim = in_the_middle(LONG);
+        sim.clients[0].breaker.force(state, "by hand");
+        let status = sim.complete(LIMIT);
+        assert_eq!((status.verdict, status.reason), (Some(Verdict::Inconclusive), Some(Reason::Disturbed)), "{state}");
+        assert!(status.message.as_ref().unwrap().contains("by hand"), "{:?}", status.message);
     }
 }
