@@ -32,7 +32,7 @@ pub enum Input<'a> {
     Force(State, &'a str),
 }
 
-/// What [`Machine::step`] gives.
+/// What [`Machine::step`](super::Machine::step) gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// What became of the call.
