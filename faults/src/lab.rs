@@ -128,7 +128,7 @@ pub struct Played {
     pub time: Duration,
     /// Number of requests when the run was at its end and quiet.
     pub quiet_from: usize,
-    /// The time that one operator's looks took, at most.
+    /// Seconds that the longest look of an operator took, at most.
     pub looking: f64,
     /// Operators that were started.
     pub processes: usize,

@@ -15,10 +15,11 @@ use axum::{
     http::{Request, Response, header},
 };
 use breakwater_fake_apiserver::{Failure, FakeApiServer, document};
+use breakwater_operator::requests::ANSWER_LIMIT;
 use futures::{StreamExt, stream};
 use kube::{Client, client, client::retry::RetryPolicy};
 use tokio::time::Instant;
-use tower::{BoxError, ServiceBuilder, retry::RetryLayer};
+use tower::{BoxError, ServiceBuilder, retry::RetryLayer, timeout::TimeoutLayer};
 
 use crate::sabotage::Defect;
 
@@ -78,7 +79,11 @@ pub struct Sent {
 impl Sent {
     /// Whether it asks for a watch, or for the first list of one: what says only when to look.
     pub fn is_watching(&self) -> bool {
-        self.path.contains("watch=true") || self.path.contains("resourceVersion=0")
+        // Lists over all namespaces are what watches begin from; looks ask in one namespace.
+        let begins = ["/api/v1/namespaces?", "/apis/chaos.breakwater.dev/v1alpha1/chaosexperiments?"];
+        self.path.contains("watch=true")
+            || self.path.contains("resourceVersion=0")
+            || begins.iter().any(|begin| self.path.starts_with(begin))
     }
 }
 
@@ -138,7 +143,8 @@ impl Network {
             network.clone().carry(process, user.clone(), dead.clone(), request)
         });
         let retry = again.then(|| RetryLayer::new(RetryPolicy::server_retry()));
-        Client::new(ServiceBuilder::new().option_layer(retry).service(wire), "default")
+        let limit = TimeoutLayer::new(ANSWER_LIMIT);
+        Client::new(ServiceBuilder::new().layer(limit).option_layer(retry).service(wire), "default")
     }
 
     /// Once an operator that stands still goes on.

@@ -69,11 +69,16 @@ impl Process {
         *self.skew.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
 
-    /// All of its looks took so long, together.
+    /// Its longest look took so many seconds at most: the upper bound of the histogram's last bucket that grows.
     pub fn looking(&self) -> f64 {
         let text = self.metrics.text();
-        let sum = text.lines().find_map(|line| line.strip_prefix("breakwater_reconcile_seconds_sum "));
-        sum.and_then(|sum| sum.parse().ok()).unwrap_or(f64::NAN)
+        let bucket = |line: &str| {
+            let (bound, count) = line.strip_prefix("breakwater_reconcile_seconds_bucket{le=\"")?.split_once("\"} ")?;
+            Some((bound.parse().unwrap_or(f64::INFINITY), count.parse::<u64>().ok()?))
+        };
+        let buckets: Vec<(f64, u64)> = text.lines().filter_map(bucket).collect();
+        let all = buckets.last().map_or(0, |(_, count)| *count);
+        buckets.iter().find(|(_, count)| *count == all).map_or(f64::NAN, |(bound, _)| *bound)
     }
 }
 

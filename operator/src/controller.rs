@@ -39,6 +39,8 @@ const WRITES: usize = 5;
 const EVENTS_LIMIT: Duration = Duration::from_secs(2);
 /// Kills of one set that are sent side by side.
 const KILLS_AT_ONCE: usize = 16;
+/// One look may take so long, however many of its requests are not answered.
+const LOOK_LIMIT: Duration = Duration::from_secs(45);
 /// Experiments that are looked at side by side.
 const CONCURRENCY: u16 = 16;
 
@@ -125,7 +127,8 @@ fn on_error(_: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
 
 async fn reconcile(cached: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
     let started = Instant::now();
-    let result = look(&cached, &context).await;
+    // What is cut off is in the state of a crash, from which the next look goes on.
+    let result = tokio::time::timeout(LOOK_LIMIT, look(&cached, &context)).await.unwrap_or(Err(Error::Timeout));
     context.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
     if let Err(error) = &result {
         tracing::warn!(%error, "a look at an experiment was broken off");

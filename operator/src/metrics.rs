@@ -107,7 +107,7 @@ impl Default for Metrics {
             kill_lateness_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             api_requests: Family::default(),
             poll_failures: Counter::default(),
-            reconcile_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            reconcile_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 17)),
             reconcile_errors: Counter::default(),
             active: Gauge::default(),
             registry: Registry::default(),

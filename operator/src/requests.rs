@@ -1,23 +1,32 @@
-//! Counts the requests to the API server.
+//! Counts the requests to the API server, and waits for none of them for ever.
 
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::http::{Method, Request, Response, StatusCode};
 use futures::{FutureExt, future::BoxFuture};
 use kube::{Client, Config, client::ClientBuilder};
-use tower::{Layer, Service};
+use tower::{Layer, Service, timeout::TimeoutLayer};
 
 use crate::metrics::Metrics;
 
-/// A client of the API server whose requests are counted.
+/// The head of an answer has so long to arrive, retries of kube's client included; a watch then goes on as long as it likes. Calls
+/// that something waits for have a shorter limit of their own, [`crate::error::API_LIMIT`]; this one is for the watches' own lists,
+/// which would hang for ever behind a connection into nowhere.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// A client of the API server whose requests are counted, and answered within [`ANSWER_LIMIT`] or given up.
 ///
 /// # Errors
 /// Where the configuration has, say, a certificate that is none.
 pub fn client(config: Config, metrics: Arc<Metrics>) -> kube::Result<Client> {
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Count(metrics)).build())
+    Ok(ClientBuilder::try_from(config)?
+        .with_layer(&TimeoutLayer::new(ANSWER_LIMIT))
+        .with_layer(&Count(metrics))
+        .build())
 }
 
 /// The layer that counts.
