@@ -15,3 +15,13 @@ pub use lab::{Lab, bare, install_crd, lab, open_lab, reinstall_crd, run_of};
 pub const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 /// A test's time-out for a whole run of an experiment.
 pub const RUN: std::time::Duration = std::time::Duration::from_secs(240);
+/// An experiment that holds its outage for longer than any test waits, to be stopped in the middle.
+pub const LONG: &str = "
+apiVersion: chaos.breakwater.dev/v1alpha1
+kind: ChaosExperiment
+metadata: {name: long}
+spec:
+  target: {selector: {matchLabels: {app: backend}}, pods: {all: {}}}
+  kill: {gracePeriodSeconds: 0, holdFor: 3m}
+  observe: {clients: [{name: client, selector: {matchLabels: {app: client}}, port: http, breaker: backend}]}
+";

@@ -2,20 +2,11 @@
 
 use anyhow::{Result, ensure};
 use breakwater_crds::{Outcome, Phase, Reason, Verdict};
-use breakwater_e2e::{Lab, RUN, SOON, lab, run_of, wait::until};
+use breakwater_e2e::{LONG, Lab, RUN, SOON, lab, run_of, wait::until};
+use breakwater_operator::world::is_ready;
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt, api::DeleteParams};
-
-const LONG: &str = "
-apiVersion: chaos.breakwater.dev/v1alpha1
-kind: ChaosExperiment
-metadata: {name: long}
-spec:
-  target: {selector: {matchLabels: {app: backend}}, pods: {all: {}}}
-  kill: {gracePeriodSeconds: 0, holdFor: 3m}
-  observe: {clients: [{name: client, selector: {matchLabels: {app: client}}, port: http, breaker: backend}]}
-";
 
 async fn in_the_middle(lab: &Lab) -> Result<()> {
     lab.apply(LONG).await?;
@@ -25,12 +16,8 @@ async fn in_the_middle(lab: &Lab) -> Result<()> {
 
 /// A backend pod that lives long enough to be ready was not killed.
 async fn backend_is_left_alone(lab: &Lab) -> Result<()> {
-    let ready = |pod: &Pod| {
-        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        conditions.into_iter().any(|one| one.type_ == "Ready" && one.status == "True")
-    };
     until("the backend is ready again", SOON, async || {
-        Ok(lab.pods_with("app=backend").await?.iter().any(ready).then_some(()))
+        Ok(lab.pods_with("app=backend").await?.iter().any(is_ready).then_some(()))
     })
     .await
 }

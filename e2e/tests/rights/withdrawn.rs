@@ -2,19 +2,9 @@
 
 use anyhow::{Result, ensure};
 use breakwater_crds::Outcome;
-use breakwater_e2e::{RUN, SOON, lab, run_of, wait::until};
+use breakwater_e2e::{LONG, RUN, SOON, lab, run_of, wait::until};
 
 use crate::users::{as_user, author, grant};
-
-const LONG: &str = "
-apiVersion: chaos.breakwater.dev/v1alpha1
-kind: ChaosExperiment
-metadata: {name: long}
-spec:
-  target: {selector: {matchLabels: {app: backend}}, pods: {all: {}}}
-  kill: {gracePeriodSeconds: 0, holdFor: 3m}
-  observe: {clients: [{name: client, selector: {matchLabels: {app: client}}, port: http, breaker: backend}]}
-";
 
 #[tokio::test]
 async fn an_experiment_stops_killing_when_its_author_may_not_any_more() {
