@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use clap::{Parser, ValueEnum};
+use breakwater_service::log::LogFormat;
+use clap::Parser;
 
 use crate::{
     observe::OwnPod,
@@ -37,15 +38,6 @@ pub struct Config {
     /// Name of the operator's own pod.
     #[arg(long, env = "POD_NAME", requires = "pod_namespace")]
     pub pod_name: Option<String>,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
 }
 
 impl Config {

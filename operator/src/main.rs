@@ -1,25 +1,25 @@
 //! Starts the operator and ends it in order.
 
-use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{error::Error, process::ExitCode, sync::Arc};
 
 use breakwater_operator::{
     admin,
     clock::Clock,
-    config::{Config, LogFormat},
+    config::Config,
     fetch::Http,
     metrics::Metrics,
     operator::{self, Identity, Outside},
     requests,
     serve::{self, Limits},
 };
-use clap::Parser;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
+use breakwater_service::{
+    log::{LogFormat, lines},
+    signal::termination,
 };
+use clap::Parser;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,7 +58,7 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let outside = Outside { reads: client, effects, fetch, clock: Clock::system(), metrics: metrics.clone() };
 
     let stop = CancellationToken::new();
-    tokio::spawn(on_signal(stop.clone())?);
+    tokio::spawn(on_signal(termination()?, stop.clone()));
     let app = admin::app(metrics, readiness);
     let served = tokio::spawn(serve::serve(listener, app, Limits::default(), stop.clone()));
     tracing::info!(listen = %config.listen, namespaces = ?config.namespaces, label = config.require_label, version = env!("CARGO_PKG_VERSION"), "operator started");
@@ -74,23 +74,13 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn on_signal(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("ending: looks that have begun are finished");
-        stop.cancel();
-    })
+async fn on_signal(termination: impl Future<Output = ()>, stop: CancellationToken) {
+    termination.await;
+    tracing::info!("ending: looks that have begun are finished");
+    stop.cancel();
 }
 
 fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stdout().is_terminal());
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
+    tracing_subscriber::registry().with(filter).with(lines(format)).init();
 }

@@ -1,4 +1,4 @@
-//! What the client and the backend have in common as programs: durations and shares as people write them, log lines, and their end
+//! What the operator, the client and the backend have in common as programs: durations and shares as people write them, log lines, and their end
 //! by a signal.
 
 pub mod duration;
