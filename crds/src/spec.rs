@@ -84,6 +84,13 @@ pub struct ChaosExperimentSpec {
     pub ttl_after_finished: Option<Duration>,
 }
 
+impl ChaosExperimentSpec {
+    /// Whether a whole workload is restarted, rather than pods killed.
+    pub fn restarts_workload(&self) -> bool {
+        self.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart)
+    }
+}
+
 /// Which pods of the experiment's own namespace are killed.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use breakwater_breaker::wire::Cursor;
-use breakwater_crds::{ChaosExperiment, Method, Replica};
+use breakwater_crds::{ChaosExperiment, Replica};
 use futures::channel::mpsc;
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -115,8 +115,7 @@ impl Observer {
         if let Some(workload) = &spec.target.workload {
             targets = owned(Owners::new(self.client.clone(), &namespace, workload), targets).await?;
         }
-        let restarts = spec.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart);
-        let workload = match spec.target.workload.as_ref().filter(|_| restarts) {
+        let workload = match spec.target.workload.as_ref().filter(|_| spec.restarts_workload()) {
             Some(workload) => workload::view(self.client.clone(), &namespace, workload).await?,
             None => None,
         };

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use breakwater_breaker::State;
-use breakwater_crds::{
-    ChaosExperimentSpec, Client, MAX_KILLS, MAX_REPLICAS, MAX_SPARED, Method, Pods, Reason, Replica, Run,
-};
+use breakwater_crds::{ChaosExperimentSpec, Client, MAX_KILLS, MAX_REPLICAS, MAX_SPARED, Pods, Reason, Replica, Run};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -68,7 +66,7 @@ fn again(spec: &ChaosExperimentSpec, world: &World, run: &Run, now: Timestamp) -
 
 fn targets(spec: &ChaosExperimentSpec, world: &World) -> Result<(), Missing> {
     let target = &spec.target;
-    if spec.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart) {
+    if spec.restarts_workload() {
         let of = target.workload.as_ref().map(|workload| format!("{:?} {}", workload.kind, workload.name));
         let of = of.unwrap_or_default();
         match &world.workload {

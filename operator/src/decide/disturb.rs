@@ -1,8 +1,7 @@
 //! What others do to the targets while a run is under way: a verdict that they may have made is none.
 
 use breakwater_crds::{
-    ChaosExperimentSpec, Disturbance, DisturbanceKind, MAX_DISTURBANCES, MAX_KILLS, MAX_OWNERS, Method, Reason, Run,
-    Verdict,
+    ChaosExperimentSpec, Disturbance, DisturbanceKind, MAX_DISTURBANCES, MAX_KILLS, MAX_OWNERS, Reason, Run, Verdict,
 };
 use jiff::Timestamp;
 
@@ -12,8 +11,7 @@ use crate::world::World;
 /// Writes down what others did since the round's baseline: a pod that the run leaves alone is gone, or another owner's pods came.
 pub fn note(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Timestamp) {
     // A rollout of our own does both.
-    let restarts = spec.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart);
-    if run.round_at.is_none() || restarts {
+    if run.round_at.is_none() || spec.restarts_workload() {
         return;
     }
     let alive = |uid: &String| world.targets.iter().any(|pod| pod.alive && pod.uid == *uid);

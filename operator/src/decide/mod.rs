@@ -24,7 +24,7 @@ mod step;
 
 use std::time::Duration;
 
-use breakwater_crds::{ABORT, ChaosExperiment, ChaosExperimentStatus, Run};
+use breakwater_crds::{ABORT, ChaosExperiment, ChaosExperimentStatus, Phase, Reason, Run};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -96,6 +96,13 @@ fn is_recurring(experiment: &ChaosExperiment) -> bool {
 /// The run that is under way.
 pub fn running(status: &ChaosExperimentStatus) -> Option<&Run> {
     status.run.as_ref().filter(|run| run.completed_at.is_none())
+}
+
+/// Where the experiment stands and why, for people and for the conditions.
+fn say(status: &mut ChaosExperimentStatus, phase: Phase, reason: Reason, message: impl Into<String>) {
+    status.phase = Some(phase);
+    status.reason = Some(reason);
+    status.message = Some(message.into());
 }
 
 fn uid(experiment: &ChaosExperiment) -> Uuid {

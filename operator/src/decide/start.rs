@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Calendar, Decision, LONGEST_WAIT, LOOK_AGAIN, Notice, conditions, elapsed, history, is_aborted, is_finished,
-    is_recurring, judge::Ending, running, uid,
+    is_recurring, judge::Ending, running, say, uid,
 };
 use crate::world::World;
 
@@ -217,12 +217,6 @@ fn wait(
     say(&mut status, phase, reason, message);
     conditions::update(&mut status, false, now);
     Decision { status, requeue: next.map(|next| wake(next, now)), ..Decision::default() }
-}
-
-fn say(status: &mut ChaosExperimentStatus, phase: Phase, reason: Reason, message: &str) {
-    status.phase = Some(phase);
-    status.reason = Some(reason);
-    status.message = Some(message.into());
 }
 
 fn wake(at: Timestamp, now: Timestamp) -> std::time::Duration {

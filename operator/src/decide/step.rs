@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use breakwater_crds::{
-    ChaosExperiment, ChaosExperimentSpec, ChaosExperimentStatus, KillRecord, Method, Outcome, Phase, Reason, Run,
-    Verdict,
+    ChaosExperiment, ChaosExperimentSpec, ChaosExperimentStatus, KillRecord, Outcome, Phase, Reason, Run, Verdict,
 };
 use jiff::Timestamp;
 
@@ -12,7 +11,7 @@ use super::{
     BASELINE_LIMIT, BLOCKED_AGAIN, Calendar, Decision, LOOK_AGAIN, Notice, Victim, WAVE_SPACING, baseline, choose,
     conditions, disturb, effect, elapsed, history, is_recurring,
     judge::{self, Ending, Standing},
-    record, rounds, uid,
+    record, rounds, running, uid,
 };
 use crate::world::{Rival, Target, World};
 
@@ -45,9 +44,7 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn say(&mut self, phase: Phase, reason: Reason, message: impl Into<String>) {
-        self.status.phase = Some(phase);
-        self.status.reason = Some(reason);
-        self.status.message = Some(message.into());
+        super::say(&mut self.status, phase, reason, message);
     }
 
     /// Starts of the schedule that fall into the run are skipped.
@@ -126,13 +123,8 @@ impl Step<'_> {
             return self.pause(run);
         }
         // A ticket counts once it is written down, so that whoever comes later sees it.
-        if self
-            .experiment
-            .status
-            .as_ref()
-            .and_then(|status| status.run.as_ref())
-            .is_some_and(|run| run.ticket.is_none())
-        {
+        let written = self.experiment.status.as_ref().and_then(running);
+        if written.is_some_and(|run| run.ticket.is_none()) {
             self.decision.requeue = Some(Duration::ZERO);
             return;
         }
@@ -179,7 +171,7 @@ impl Step<'_> {
         let Some(kill) = &self.spec.kill else { return };
         run.hold_until = Some(kill.hold_for.unwrap_or_default().after(self.now));
         run.first_slot = run.slot.saturating_add(1);
-        if kill.method == Method::RolloutRestart {
+        if self.spec.restarts_workload() {
             let workload = self.world.workload.iter().map(|workload| workload.target.clone()).collect();
             return self.plan(run, workload);
         }

@@ -253,7 +253,7 @@ impl Sim {
             ClientView { name: of.into(), replicas: replicas.collect() }
         };
         let clients = self.experiment.spec.observe.clients.iter().map(|client| view(&client.name)).collect();
-        let restarts = self.experiment.spec.kill.as_ref().is_some_and(|kill| kill.method == Method::RolloutRestart);
+        let restarts = self.experiment.spec.restarts_workload();
         let newest = self.pods.iter().filter(|pod| pod.version == self.version && pod.ready_at <= self.now).count();
         let settled = newest == self.pods.len() && newest == self.replicas;
         let workload = restarts.then(|| WorkloadView {
