@@ -44,7 +44,7 @@ pub fn replacements(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) 
         run.kills.iter().filter(|kill| effect::is_pending(run, kill, now)).map(|kill| &kill.uid).collect();
     let new = |pod: &&Target| pod.may_be_killed() && !run.spared.contains(&pod.uid) && !pending.contains(&&pod.uid);
     let candidates: Vec<_> = targets.iter().filter(new).collect();
-    let left = (run.blast_radius as usize).min(MAX_KILLS).saturating_sub(pending.len());
+    let left = (run.blast_radius as usize).min(most(spec, run, now, targets)).saturating_sub(pending.len());
     let victims = take(left, spec.min_available, run.seed, run.slot.saturating_add(1), candidates.clone(), targets);
     // What minAvailable alone keeps may still be killed once more pods are ready.
     let surplus = if victims.len() < left { vec![] } else { candidates };
@@ -55,15 +55,34 @@ pub fn replacements(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) 
     Choice { victims, spared: rest }
 }
 
-/// How many pods a first set names, of so many that are ready. Percentages are rounded down: never more than the rule says.
+/// How many may be down at once by the spec alone, whatever the status says: it is only the operator's own as long as nobody
+/// else may write it. A percentage is of those that live and those that are about to be killed.
+pub fn most(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) -> usize {
+    let lives = |uid: &str| targets.iter().any(|pod| pod.alive && pod.uid == uid);
+    let going = run.kills.iter().filter(|kill| effect::is_pending(run, kill, now) && !lives(&kill.uid)).count();
+    let there = targets.iter().filter(|pod| pod.alive).count() + going;
+    let asked = match spec.pods {
+        Pods::All(_) => MAX_KILLS,
+        Pods::One(_) => 1,
+        Pods::Fixed(count) => count as usize,
+        Pods::Percent(share) | Pods::RandomUpToPercent(share) => percent(share, there),
+    };
+    asked.min(MAX_KILLS)
+}
+
+/// Rounded down: never more than the rule says.
+fn percent(share: u32, of: usize) -> usize {
+    of * share.min(100) as usize / 100
+}
+
+/// How many pods a first set names, of so many that are ready.
 pub fn count(pods: &Pods, seed: Uuid, slot: u64, ready: usize) -> usize {
-    let percent = |percent: u32| ready * percent.min(100) as usize / 100;
     let asked = match pods {
         Pods::All(_) => MAX_KILLS,
         Pods::One(_) => 1,
         Pods::Fixed(count) => *count as usize,
-        Pods::Percent(share) => percent(*share),
-        Pods::RandomUpToPercent(share) => match percent(*share) {
+        Pods::Percent(share) => percent(*share, ready),
+        Pods::RandomUpToPercent(share) => match percent(*share, ready) {
             0 => 0,
             most => 1 + draw(seed, slot) % most,
         },

@@ -78,6 +78,16 @@ pub fn abandon(run: &mut Run, world: &World) {
     give_up(run, world, "not sent: the run had ended", |_, _| true);
 }
 
+/// Of the kills that can still come to something, those beyond `most` are not done: no operator has written them.
+pub fn refuse(run: &mut Run, most: usize, now: Timestamp) {
+    let pending = run.kills.iter().enumerate().filter(|(_, kill)| is_pending(run, kill, now));
+    let surplus: Vec<_> = pending.map(|(at, _)| at).skip(most).collect();
+    for at in surplus {
+        run.kills[at].outcome = Outcome::Failed;
+        run.kills[at].message = Some(format!("not sent: spec.target.pods allows {most} at a time"));
+    }
+}
+
 /// What still lives was not killed; what does not may have been, and the answer was lost.
 fn give_up(run: &mut Run, world: &World, why: &str, which: impl Fn(&Run, &KillRecord) -> bool) {
     let planned = run.kills.iter().filter(|kill| kill.outcome == Outcome::Planned && which(run, kill));

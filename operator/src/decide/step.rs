@@ -185,6 +185,7 @@ impl Step<'_> {
     fn kill(&mut self, run: &mut Run) {
         let Some(hold_until) = run.hold_until else { return };
         record::expire(run, self.world, self.now);
+        record::refuse(run, self.most(run), self.now);
         self.decision.kills.extend(effect::victims(run, self.now));
         if run.kills.iter().any(|kill| kill.outcome == Outcome::Planned) {
             return;
@@ -197,6 +198,14 @@ impl Step<'_> {
             run.spared.extend(choice.spared);
             self.plan(run, choice.victims);
         }
+    }
+
+    /// How many kills may be under way by the spec, whatever the status says.
+    fn most(&self, run: &Run) -> usize {
+        if self.spec.restarts_workload() {
+            return 1;
+        }
+        choose::most(&self.spec.target, run, self.now, &self.world.targets)
     }
 
     /// Writes a set of kills down. It is done only once it is written.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use breakwater_crds::{Outcome, Reason, Verdict};
+use breakwater_crds::{KillRecord, Outcome, Reason, Verdict};
 use breakwater_operator::decide::{Attempt, outcomes};
 use jiff::SignedDuration;
 
@@ -60,6 +60,27 @@ fn the_same_seed_chooses_the_same_pods_and_another_run_others() {
     };
     assert_eq!(choice(1), choice(1));
     assert_ne!(choice(1), choice(2));
+}
+
+#[test]
+fn a_status_that_asks_for_more_than_the_spec_kills_no_more() {
+    for (pods, allowed) in [("{one: {}}", 1), ("{fixed: 2}", 2), ("{percent: 50}", 3), ("{randomUpToPercent: 17}", 1)] {
+        let mut sim = planned(pods, 6, 7);
+        let run = sim.experiment.status.as_mut().unwrap().run.as_mut().unwrap();
+        assert_eq!(run.kills.len(), allowed, "{pods}");
+        for pod in sim.pods.iter().filter(|pod| run.spared.contains(&pod.uid)) {
+            let forged = KillRecord { pod: pod.uid.clone(), uid: pod.uid.clone(), ..run.kills[0].clone() };
+            run.kills.push(forged);
+        }
+        (run.spared, run.blast_radius) = (vec![], 128);
+        sim.until(LIMIT, |sim| sim.killed.len() >= allowed);
+        let refused = sim.run().kills.iter().filter(|kill| kill.outcome == Outcome::Failed).count();
+        assert_eq!((sim.killed.len(), refused), (allowed, 6 - allowed), "{pods}: {:?}", sim.run().kills);
+        // The forged blast radius does not count for what is planned later either.
+        sim.until(LIMIT, |sim| sim.run().slot > 3);
+        let of_slot = |slot| sim.run().kills.iter().filter(|kill| kill.slot == slot).count();
+        assert!((2..=4).all(|slot| of_slot(slot) <= allowed), "{pods}: {:?}", sim.run().kills);
+    }
 }
 
 #[test]
