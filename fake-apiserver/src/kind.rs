@@ -1,5 +1,9 @@
 //! The kinds of objects that the server knows.
 
+use std::borrow::Cow;
+
+use kube::{Resource, core::NamespaceResourceScope};
+
 /// A kind of objects, and how the API server treats it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kind {
@@ -31,6 +35,23 @@ pub enum Origin {
 }
 
 impl Kind {
+    /// A custom kind with the status subresource, as its Rust type names it.
+    pub fn custom<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>() -> Self {
+        // A derived kind has its names in the program; only one made up at run time is kept for good.
+        let name = |of: Cow<'static, str>| match of {
+            Cow::Borrowed(name) => name,
+            Cow::Owned(name) => name.leak(),
+        };
+        Self {
+            group: name(K::group(&())),
+            version: name(K::version(&())),
+            plural: name(K::plural(&())),
+            kind: name(K::kind(&())),
+            namespaced: true,
+            origin: Origin::Custom,
+        }
+    }
+
     /// `pods`, `chaosexperiments.chaos.breakwater.dev`: as errors name it.
     pub fn qualified(&self) -> String {
         if self.group.is_empty() { self.plural.into() } else { format!("{}.{}", self.plural, self.group) }

@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::Method;
-use breakwater_fake_apiserver::{FakeApiServer, Kind, Origin};
+use breakwater_crds::ChaosExperiment;
+use breakwater_fake_apiserver::{FakeApiServer, Kind};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -22,15 +23,6 @@ use crate::{
 pub const NAMESPACE: &str = "shop";
 /// The experiments of the namespace.
 pub const EXPERIMENTS: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments";
-/// The kind of experiments.
-pub const EXPERIMENT: Kind = Kind {
-    group: "chaos.breakwater.dev",
-    version: "v1alpha1",
-    plural: "chaosexperiments",
-    kind: "ChaosExperiment",
-    namespaced: true,
-    origin: Origin::Custom,
-};
 /// One step of virtual time.
 const STEP: Duration = Duration::from_millis(50);
 /// An operator that has died is followed by another after this time.
@@ -172,7 +164,7 @@ fn wall(opened: Instant) -> Timestamp {
 impl Lab {
     fn open(setup: Setup) -> Self {
         let opened = Instant::now();
-        let server = FakeApiServer::new(&[EXPERIMENT], move || wall(opened));
+        let server = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], move || wall(opened));
         for namespace in [NAMESPACE, SYSTEM] {
             let body = json!({"metadata": {"name": namespace}});
             server.call("admin", Method::POST, "/api/v1/namespaces", &body).expect("it is created");
@@ -300,7 +292,7 @@ impl Lab {
     }
 
     fn has_ended(&self) -> bool {
-        let kind = self.server.kinds().iter().position(|kind| kind.kind == EXPERIMENT.kind).unwrap_or_default();
+        let kind = self.server.kinds().iter().position(|kind| kind.kind == "ChaosExperiment").unwrap_or_default();
         let state = self.server.state();
         let Some(found) = state.store.get(&(kind, NAMESPACE.into(), "outage".into())) else { return true };
         let status = &found["status"];

@@ -6,22 +6,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use breakwater_crds::ChaosExperiment;
 use breakwater_e2e::bare;
-use breakwater_fake_apiserver::{FakeApiServer, Kind, Origin, http::Request};
+use breakwater_fake_apiserver::{FakeApiServer, Kind, http::Request};
 use fastrand::Rng;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
 
-const EXPERIMENT: Kind = Kind {
-    group: "chaos.breakwater.dev",
-    version: "v1alpha1",
-    plural: "chaosexperiments",
-    kind: "ChaosExperiment",
-    namespaced: true,
-    origin: Origin::Custom,
-};
 const KINDS: [(&str, &str); 3] =
     [("api/v1", "pods"), ("apis/chaos.breakwater.dev/v1alpha1", "chaosexperiments"), ("api/v1", "configmaps")];
 /// Objects of a kind in one sequence.
@@ -236,7 +229,7 @@ fn object(kind: usize, name: &str, flavour: u8) -> Value {
 
 /// One sequence on both servers.
 async fn compare(seed: u64, real: &Client, namespace: &str) -> Result<usize> {
-    let fake = FakeApiServer::new(&[EXPERIMENT], || Timestamp::UNIX_EPOCH);
+    let fake = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], || Timestamp::UNIX_EPOCH);
     let side = |client: Client| Side {
         client,
         namespace: namespace.into(),
