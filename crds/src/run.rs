@@ -163,7 +163,7 @@ pub struct KillRecord {
     /// Planned: not sent yet, or the answer is not known yet. Deleted: the API server took the delete. Evicted: it took the
     /// eviction. Restarted: it took the workload's restart. Gone: the pod was gone or going when it was looked at again. Blocked: a
     /// PodDisruptionBudget or minAvailable forbids it; message says which. DryRun: it would have been sent. Failed: it was refused,
-    /// or not sent; message says why.
+    /// or not sent; message says why. Unknown: nobody could look whether it was done; message says why.
     pub outcome: Outcome,
     /// What there is to say about the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,6 +182,7 @@ pub enum Outcome {
     Blocked,
     DryRun,
     Failed,
+    Unknown,
 }
 
 fn first_round() -> u32 {

@@ -52,20 +52,40 @@ impl Hands {
     /// Everything is checked again right before the delete, and the delete has the uid and the resourceVersion that were
     /// checked as its preconditions: what was not looked at is not killed.
     pub async fn kill(&self, experiment: &ChaosExperiment, victim: &Victim) -> Option<Attempt> {
-        for _ in 0..LOOKS {
-            match self.try_kill(experiment, victim).await {
-                Ok(attempt) => return Some(attempt),
-                Err(error) if error.is_conflict() => {}
-                Err(Error::Api(kube::Error::Api(status))) if status.code < 500 && status.code != 429 => {
-                    return Some(failed(victim, format!("the API server refused: {}", status.message)));
-                }
-                Err(error) => {
-                    tracing::warn!(pod = victim.name, %error, "a kill has no outcome yet");
-                    return None;
-                }
+        let settled = self.settle(experiment, victim).await;
+        settled.inspect_err(|error| tracing::warn!(pod = victim.name, %error, "a kill has no outcome yet")).ok()
+    }
+
+    async fn settle(&self, experiment: &ChaosExperiment, victim: &Victim) -> Result<Attempt, Error> {
+        let mut attempt = self.try_kill(experiment, victim).await;
+        for _ in 1..LOOKS {
+            if !attempt.as_ref().is_err_and(Error::is_conflict) {
+                break;
             }
+            attempt = self.try_kill(experiment, victim).await;
         }
-        None
+        let refused = match attempt {
+            Err(Error::Api(kube::Error::Api(status))) if status.code < 500 && !matches!(status.code, 409 | 429) => {
+                failed(victim, format!("the API server refused: {}", status.message))
+            }
+            other => other?,
+        };
+        if refused.outcome != Outcome::Failed {
+            return Ok(refused);
+        }
+        // It may have been done before this look, by an operator that died before it could write it down.
+        Ok(self.done_already(experiment, victim).await?.unwrap_or(refused))
+    }
+
+    async fn done_already(&self, experiment: &ChaosExperiment, victim: &Victim) -> Result<Option<Attempt>, Error> {
+        let namespace = experiment.namespace().unwrap_or_default();
+        if !experiment.spec.restarts_workload() {
+            let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+            return Ok(gone(victim, in_time(pods.get_opt(&victim.name)).await?.as_ref()));
+        }
+        let Some(workload) = &experiment.spec.target.workload else { return Ok(None) };
+        let done = workload::is_restarted(self.client.clone(), &namespace, workload, victim).await?;
+        Ok(done.then(|| Attempt { outcome: Outcome::Restarted, ..failed(victim, "found restarted".into()) }))
     }
 
     async fn try_kill(&self, experiment: &ChaosExperiment, victim: &Victim) -> Result<Attempt, Error> {
@@ -100,16 +120,13 @@ impl Hands {
         kill: &Kill,
         victim: &Victim,
     ) -> Result<Attempt, Error> {
-        let gone = |message: &str| Attempt { outcome: Outcome::Gone, ..failed(victim, message.into()) };
-        let pod = match in_time(pods.get_opt(&victim.name)).await? {
-            Some(pod) if pod.metadata.uid.as_deref() == Some(&victim.uid) => pod,
-            _ => return Ok(gone("gone when it was looked at again")),
-        };
+        let pod = in_time(pods.get_opt(&victim.name)).await?;
+        if let Some(gone) = gone(victim, pod.as_ref()) {
+            return Ok(gone);
+        }
+        let pod = pod.unwrap_or_default();
         if let Some(why) = exemption(&pod) {
             return Ok(failed(victim, format!("not sent: {why}")));
-        }
-        if pod.metadata.deletion_timestamp.is_some() {
-            return Ok(gone("terminating already when it was looked at again"));
         }
         if let Some(refusal) = self.outside_of_target(pods, current, victim, &pod).await? {
             return Ok(refusal);
@@ -143,7 +160,7 @@ impl Hands {
             _ => in_time(pods.delete(&victim.name, &params)).await.map(|_| done(Outcome::Deleted)),
         };
         match &sent {
-            Err(error) if error.is_not_found() => Ok(gone("gone when the kill arrived")),
+            Err(error) if error.is_not_found() => Ok(is_gone(victim, "gone when the kill arrived")),
             Err(Error::Api(kube::Error::Api(status))) => match forbidden_by_budget(status) {
                 Some(why) => Ok(Attempt { outcome: Outcome::Blocked, ..failed(victim, why) }),
                 None => sent,
@@ -205,7 +222,7 @@ impl Hands {
             Some(()) => {
                 Attempt { uid: victim.uid.clone(), sent_at: Some(sent_at), outcome: Outcome::Restarted, message: None }
             }
-            None => Attempt { outcome: Outcome::Gone, ..failed(victim, "gone when it was looked at again".into()) },
+            None => is_gone(victim, "gone when it was looked at again"),
         })
     }
 
@@ -268,6 +285,21 @@ fn permission<'a>(
 
 fn failed(victim: &Victim, message: String) -> Attempt {
     Attempt { uid: victim.uid.clone(), sent_at: None, outcome: Outcome::Failed, message: Some(message) }
+}
+
+fn is_gone(victim: &Victim, message: &str) -> Attempt {
+    Attempt { outcome: Outcome::Gone, ..failed(victim, message.into()) }
+}
+
+/// What is known of a victim by what stands under its name: gone or on its way, by whatever hand; nothing if it lives.
+fn gone(victim: &Victim, found: Option<&Pod>) -> Option<Attempt> {
+    match found.filter(|pod| pod.metadata.uid.as_deref() == Some(&victim.uid)) {
+        None => Some(is_gone(victim, "gone when it was looked at again")),
+        Some(pod) if pod.metadata.deletion_timestamp.is_some() => {
+            Some(is_gone(victim, "terminating already when it was looked at again"))
+        }
+        Some(_) => None,
+    }
 }
 
 /// What a PodDisruptionBudget says to an eviction that it forbids; other answers with the same code mean that the API server is busy.

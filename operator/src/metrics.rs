@@ -83,6 +83,7 @@ impl From<Outcome> for Labels {
                 Outcome::DryRun => "DryRun",
                 Outcome::Gone => "Gone",
                 Outcome::Failed => "Failed",
+                Outcome::Unknown => "Unknown",
             },
         )
     }

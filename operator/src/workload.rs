@@ -13,6 +13,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    decide::Victim,
     error::{Error, in_time},
     world::{Target, WorkloadView, controller},
 };
@@ -129,6 +130,22 @@ pub async fn restart(
     });
     in_time(workloads.patch(&workload.name, &PatchParams::default(), &Patch::Merge(patch))).await?;
     Ok(Some(()))
+}
+
+/// Whether the restart that is written down as this victim was done already.
+///
+/// # Errors
+/// Where the API server refuses or does not answer.
+pub async fn is_restarted(
+    client: Client,
+    namespace: &str,
+    workload: &Workload,
+    victim: &Victim,
+) -> Result<bool, Error> {
+    let found = in_time(api(client, namespace, workload).get_opt(&workload.name)).await?;
+    let found = found.filter(|found| found.metadata.uid.as_deref() == Some(&victim.uid));
+    let at = victim.planned_at.to_string();
+    Ok(found.is_some_and(|found| found.data["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT] == at))
 }
 
 #[cfg(test)]

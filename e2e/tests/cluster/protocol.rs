@@ -114,7 +114,7 @@ async fn only_what_is_written_down_and_still_wanted_is_killed() {
         let pod = bench.pod("backend-0").await?;
         let (experiment, victim) = bench.experiment("one", &pod).await?;
 
-        let another = Victim { uid: "11111111-2222-3333-4444-555555555555".into(), ..victim.clone() };
+        let another = Victim { slot: victim.slot + 1, ..victim.clone() };
         bench.refused(&experiment, &another, &pod, Outcome::Failed, "not written down").await?;
         let late = Victim { deadline: Timestamp::UNIX_EPOCH, ..victim.clone() };
         bench.refused(&experiment, &late, &pod, Outcome::Failed, "not sent in time").await?;

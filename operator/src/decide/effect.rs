@@ -82,6 +82,7 @@ impl Notice {
             Outcome::Gone => ("PodGone", false, "found gone, by another hand or by a kill whose answer was lost, pod"),
             Outcome::Blocked => ("KillBlocked", true, "may not kill pod"),
             Outcome::DryRun => ("WouldKill", false, "would kill"),
+            Outcome::Unknown => ("KillUnknown", true, "does not know what became of the kill of"),
             Outcome::Failed | Outcome::Planned => ("KillFailed", true, "did not kill"),
         };
         let message = attempt.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();

@@ -44,7 +44,7 @@ pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
             Outcome::Planned => true,
             // That it was not sent in time is no news of one that was forbidden all the time.
             Outcome::Blocked => attempt.outcome != Outcome::Failed,
-            Outcome::Gone | Outcome::Failed => is_done(attempt.outcome),
+            Outcome::Gone | Outcome::Failed | Outcome::Unknown => is_done(attempt.outcome),
             _ => false,
         };
         let fits = |kill: &&mut KillRecord| kill.uid == attempt.uid && unsettled(kill.outcome);
@@ -95,7 +95,7 @@ fn give_up(run: &mut Run, world: &World, why: &str, which: impl Fn(&Run, &KillRe
         .map(|kill| {
             let lives = world.targets.iter().any(|pod| pod.uid == kill.uid && pod.alive);
             let (outcome, message) = match &world.unseen {
-                Some(_) => (Outcome::Failed, "not known: the pods could not be listed"),
+                Some(_) => (Outcome::Unknown, "the pods could not be listed"),
                 None if lives => (Outcome::Failed, why),
                 None => (Outcome::Gone, "gone when it was looked at again"),
             };

@@ -1,7 +1,7 @@
 //! Rounds of a run: each begins from a baseline of its own and is judged by itself.
 
 use breakwater_breaker::State;
-use breakwater_crds::{ChaosExperimentSpec, MAX_OWNERS, Replica, Round, Run};
+use breakwater_crds::{ChaosExperimentSpec, MAX_OWNERS, Replica, Round, Run, Summary};
 use jiff::Timestamp;
 
 use super::record;
@@ -24,9 +24,13 @@ pub fn begin(run: &mut Run, clients: Vec<Replica>, world: &World, now: Timestamp
 }
 
 /// Closes a round that has passed, and clears what was of it alone; what is recorded of kills and transitions stays.
-pub fn next(spec: &ChaosExperimentSpec, run: &mut Run, now: Timestamp) {
+pub fn next(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Timestamp) {
+    record::calls(run, world);
     let mut summary = record::of_round(run);
-    summary.kills = run.killed - run.rounds.iter().map(|round| round.summary.kills).sum::<u64>();
+    // Kills and errors are counted through the run; a round has its own.
+    let before = |figure: fn(&Summary) -> u64| run.rounds.iter().map(|round| figure(&round.summary)).sum();
+    summary.kills = run.killed.saturating_sub(before(|summary| summary.kills));
+    summary.errors = summary.errors.saturating_sub(before(|summary| summary.errors));
     let baseline_at = run.round_at.take().unwrap_or(run.started_at);
     run.rounds.push(Round { number: run.round, baseline_at, completed_at: now, summary });
     run.round = run.round.saturating_add(1);

@@ -85,7 +85,7 @@ impl Step<'_> {
         if run.round_at.is_some() {
             match judge::judge(self.spec, &run, self.world, self.now) {
                 Standing::Ended(ending) if ending.verdict == Verdict::Passed && rounds::another(self.spec, &run) => {
-                    rounds::next(self.spec, &mut run, self.now);
+                    rounds::next(self.spec, &mut run, self.world, self.now);
                     self.pause(&run);
                 }
                 Standing::Ended(ending) => self.ending = Some(ending),

@@ -147,6 +147,13 @@ fn each_round_has_a_baseline_of_its_own_and_is_judged_by_itself() {
     sim.until(LIMIT, |sim| sim.experiment.status.is_some() && sim.status().reason == Some(Reason::BetweenRounds));
     assert_eq!(sim.status().phase, Some(Phase::Waiting));
     let (ended, killed) = (sim.now, sim.killed.len());
+    let errors = |sim: &mut Sim| {
+        let said = sim.world().clients[0].replicas[0].report.clone().expect("it answers").errors;
+        said - sim.run().clients[0].errors_at_baseline
+    };
+    let first = errors(&mut sim);
+    assert_eq!(sim.run().rounds[0].summary.errors, first, "up to the round's end");
+    assert!(first > 0);
     // What another operator says late of the first round is not of the second.
     let mut late = sim.run().clone();
     late.kills[0].outcome = Outcome::Gone;
@@ -171,6 +178,9 @@ fn each_round_has_a_baseline_of_its_own_and_is_judged_by_itself() {
     assert!(run.rounds.iter().all(|round| round.summary.kills > 10 && round.summary.time_to_open.is_some()));
     assert!(run.rounds[1].baseline_at.duration_since(run.rounds[0].completed_at) >= SignedDuration::from_secs(20));
     assert_eq!(status.summary.as_ref().unwrap().kills, sim.killed.len() as u64);
+    let (all, of_rounds) =
+        (status.summary.as_ref().unwrap().errors, run.rounds.iter().map(|round| round.summary.errors));
+    assert!(of_rounds.clone().min() > Some(0) && of_rounds.sum::<u64>() < all, "each round has its own of {all}");
     assert_eq!(
         run.clients[0].transitions.iter().map(|one| one.seq).collect::<Vec<_>>(),
         (2..=run.clients[0].seq).collect::<Vec<_>>()
