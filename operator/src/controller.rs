@@ -157,9 +157,9 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         }
     }
     let namespace = cached.namespace().unwrap_or_default();
-    // Another operator may serve it: it is left alone, its status too.
-    if let Some(why) = context.observer.closed(&namespace).await? {
-        context.observer.forget(&key);
+    let closed = context.observer.closed(&namespace).await?;
+    // What this operator has not begun, another one may serve: it is left alone, its status too.
+    if let Some(why) = closed.as_ref().filter(|_| !context.observer.attends(&key)) {
         let (reason, action, note) = ("NamespaceClosed", "Look", format!("left alone: {why}"));
         context.hands.publish(cached, &Notice { warning: true, reason, action, note }).await;
         return Ok(Action::await_change());
@@ -169,7 +169,7 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         context.observer.forget(&key);
         return Ok(Action::await_change());
     };
-    let world = if decide::is_active(&experiment, now) {
+    let mut world = if decide::is_active(&experiment, now) {
         context.observer.look(&experiment, now).await.unwrap_or_else(|error| {
             context.metrics.reconcile_errors.inc();
             World { unseen: Some(error.to_string()), ..World::default() }
@@ -177,6 +177,7 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     } else {
         World::default()
     };
+    world.halted = world.halted.or(closed);
     let decision = decide::decide(&experiment, &world, now);
     if decision.delete {
         context.hands.remove(&experiment).await?;

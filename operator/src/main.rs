@@ -12,19 +12,18 @@ use breakwater_operator::{
     requests,
     serve::{self, Limits},
 };
-use breakwater_service::{
-    log::{LogFormat, lines},
-    signal::termination,
-};
+use breakwater_service::{log, signal::termination};
 use clap::Parser;
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();
-    log(config.log_format);
+    if let Err(said) = log::start(config.log_format) {
+        eprintln!("error: {said}");
+        return ExitCode::from(2);
+    }
     match serve(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -78,9 +77,4 @@ async fn on_signal(termination: impl Future<Output = ()>, stop: CancellationToke
     termination.await;
     tracing::info!("ending: looks that have begun are finished");
     stop.cancel();
-}
-
-fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::registry().with(filter).with(lines(format)).init();
 }

@@ -93,6 +93,11 @@ impl Observer {
         self.count(&sessions);
     }
 
+    /// Whether the experiment has a session: this operator, since it started, has found something to do for it.
+    pub fn attends(&self, experiment: &Experiment) -> bool {
+        self.sessions().contains_key(experiment)
+    }
+
     /// One look: the pods listed afresh, and what the client replicas last said.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ pub struct World {
     pub workload: Option<WorkloadView>,
     /// Other experiments of the namespace with a run under way and a target in common; looked for before a run's first kill only.
     pub rivals: Vec<Rival>,
-    /// Why no experiment may run now: the operator-wide halt.
+    /// Why no experiment may run now: the operator-wide halt, or a namespace that takes no part any more.
     pub halted: Option<String>,
     /// Why there is nothing to look at: a selector of the spec that is none. The schema refuses most of them at apply.
     pub invalid: Option<String>,

@@ -6,6 +6,7 @@ mod crd;
 mod dockerfile;
 mod helm;
 mod monitoring;
+mod network;
 mod notes;
 mod objects;
 mod rbac;

@@ -1,8 +1,8 @@
 //! In which namespaces an operator does anything.
 
 use anyhow::{Result, ensure};
-use breakwater_crds::{Phase, Reason};
-use breakwater_e2e::{RUN, SOON, bare, lab, open_lab, tools::kubectl, wait::until};
+use breakwater_crds::{ChaosExperimentStatus, Phase, Reason, Verdict};
+use breakwater_e2e::{Lab, RUN, SOON, bare, lab, open_lab, tools::kubectl, wait::until};
 use serde_json::Value;
 
 use crate::users::refused;
@@ -35,12 +35,18 @@ async fn status(namespace: &str, until: &str) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn a_namespace_takes_part_once_it_says_so() {
-    open_lab("optin", &[], async |lab| {
+async fn a_namespace_takes_part_as_long_as_it_says_so() {
+    open_lab("optin", &["demo.enabled=true"], async |lab| {
         bare("harbour", async |_, namespace| -> Result<()> {
             kubectl(&["-n", namespace, "apply", "-f", "-"], WATCH).await?.text()?;
             let advice = format!("kubectl label namespace {namespace} chaos.breakwater.dev/experiments=allowed");
             told(namespace, &advice).await?;
+            until("kubectl apply warns as well", SOON, async || {
+                let another = WATCH.replace("name: watch", "name: another");
+                let said = kubectl(&["-n", namespace, "create", "--dry-run=server", "-f", "-"], &another).await?.err;
+                Ok((said.contains("Warning:") && said.contains(&advice)).then_some(()))
+            })
+            .await?;
             let label = |change: &'static str| async move {
                 kubectl(&["label", "namespace", namespace, &format!("chaos.breakwater.dev/experiments{change}")], "")
                     .await
@@ -57,9 +63,26 @@ async fn a_namespace_takes_part_once_it_says_so() {
             Ok(())
         })
         .await;
-        Ok(())
+        run_ends_with_the_label(lab).await
     })
     .await;
+}
+
+/// In the same laboratory, as of two operators that serve every labelled namespace neither lets the other write.
+async fn run_ends_with_the_label(lab: &Lab) -> Result<()> {
+    let label = async |change: &str| {
+        let label = format!("chaos.breakwater.dev/experiments{change}");
+        kubectl(&["label", "namespace", &lab.namespace, &label], "").await?.text()
+    };
+    label("=allowed").await?;
+    lab.apply_example("backend-outage").await?;
+    let killing = |status: &ChaosExperimentStatus| status.run.as_ref().is_some_and(|run| run.killed > 0);
+    lab.status("backend-outage", RUN, killing).await?;
+    label("-").await?;
+    let status = lab.complete("backend-outage").await?;
+    ensure!((status.verdict, status.reason) == (Some(Verdict::Aborted), Some(Reason::Halted)), "{status:?}");
+    ensure!(status.message.as_ref().is_some_and(|message| message.contains("takes no part")), "{status:?}");
+    Ok(())
 }
 
 #[tokio::test]
