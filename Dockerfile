@@ -10,6 +10,8 @@ ARG REVISION=unknown
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
+# Writes into each program from what crates it was made, as scanners read it.
+RUN cargo install --locked --debug cargo-auditable --version 0.7.7
 # Static binaries, as the images hold nothing else. The target is named, or the flag would apply to procedural macros
 # too, and these cannot be static.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
@@ -17,7 +19,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
     target="$(rustc --print host-tuple)" \
-    && cargo build --locked --release --target "$target" \
+    && cargo auditable build --locked --release --target "$target" \
         --package breakwater-operator --package breakwater-backend --package breakwater-client \
     && mkdir /out \
     && cp "target/$target/release/breakwater-operator" \

@@ -65,6 +65,9 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     let was_there = Cluster::is_there(workspace);
     let cluster = steps.run("cluster up", || Cluster::up(workspace, args.cluster))?;
     let images = steps.run("images", || images::build(workspace))?;
+    if args.long {
+        steps.run("the same images from another folder", || images::reproduce(workspace))?;
+    }
     steps.run("load images", || cluster.load(&images))?;
     steps.run("end-to-end tests", || e2e::run_all(workspace, &cluster))?;
     if args.long {

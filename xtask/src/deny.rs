@@ -1,19 +1,19 @@
 //! `cargo deny check`: licences, duplicates, sources and known vulnerabilities of what comes into the build.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::workspace::{Workspace, cargo};
+use crate::tools::Tool;
+use crate::workspace::Workspace;
 use crate::{command, wait};
 
-const VERSION: &str = "0.20.2";
+const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 
 /// Checks what can be checked here, and says what cannot.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    let program = install(workspace)?;
+    let program = DENY.install(workspace)?;
     let deny = |arguments: &[&str]| {
         let mut command = Command::new(&program);
         command.args(["--all-features"]).args(arguments).current_dir(&workspace.root);
@@ -39,22 +39,4 @@ fn can_fetch(mut fetch: Command) -> Result<bool> {
             Ok(false)
         }
     }
-}
-
-/// The pinned version, built once into the target folder.
-fn install(workspace: &Workspace) -> Result<PathBuf> {
-    let root = workspace.target.join("tools");
-    let program = root.join("bin/cargo-deny");
-    let known = command::output(Command::new(&program).arg("--version")).unwrap_or_default();
-    if !known.trim().ends_with(VERSION) {
-        println!("Installing cargo-deny {VERSION} into {} (takes minutes, once).", root.display());
-        let mut install = Command::new(cargo());
-        install
-            .args(["install", "--locked", "--debug", "--quiet", "cargo-deny", "--version", VERSION, "--root"])
-            .arg(&root);
-        // In the target folder, so that what was compiled is there again when the next version comes.
-        install.arg("--target-dir").arg(root.join("build"));
-        command::run(&mut install).context("cannot install cargo-deny")?;
-    }
-    Ok(program)
 }

@@ -8,12 +8,15 @@ mod deny;
 mod e2e;
 mod images;
 mod steps;
+mod tools;
 mod wait;
 mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
 
 /// The commands of this workspace. Each has an alias: `cargo demo` is `cargo xtask demo`.
 #[derive(Parser)]
@@ -31,22 +34,28 @@ enum Command {
     CheckAll(check_all::Args),
     /// Runs the end-to-end tests on a cluster, which it brings and leaves up
     E2e(e2e::Args),
+    /// Builds the images twice, the second time from a copy of this commit in another folder, and compares them
+    Reproduce,
     /// A Kubernetes to try Breakwater on: start it, stop it, talk to it
     Cluster(cluster::Args),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Demo(args) => demo::run(&args),
-        Command::CheckAll(args) => check_all::run(&args),
-        Command::E2e(args) => e2e::run(&args),
-        Command::Cluster(args) => cluster::run(args),
-    };
-    match outcome {
+    match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("\nerror: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::CheckAll(args) => check_all::run(&args),
+        Command::E2e(args) => e2e::run(&args),
+        Command::Reproduce => images::reproduce(&Workspace::find()?).map(|()| ExitCode::SUCCESS),
+        Command::Cluster(args) => cluster::run(args),
     }
 }

@@ -104,3 +104,12 @@ fn every_member_of_the_workspace_reaches_the_build() {
         assert!(ignored.lines().any(|line| line == format!("!{top}")), ".dockerignore keeps {top} out");
     }
 }
+
+#[test]
+fn the_tool_that_lists_a_programs_crates_is_the_one_that_the_local_images_are_built_with() {
+    let build = stage("build").join("\n");
+    let (_, version) = build.split_once("cargo-auditable --version ").expect("the Dockerfile installs cargo-auditable");
+    let version = version.split_whitespace().next().expect("a version");
+    let used = format!("name: \"cargo-auditable\", version: \"{version}\"");
+    assert!(read("xtask/src/images.rs").contains(&used), "xtask/src/images.rs uses another version than {version}");
+}
