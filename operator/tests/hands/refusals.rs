@@ -100,6 +100,33 @@ async fn a_pod_that_is_no_target_any_more_lives() {
 }
 
 #[tokio::test]
+async fn a_deployments_pods_are_those_of_its_replica_sets() {
+    let owner = |kind: &str, name: &str, uid: &Value| json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid, "controller": true}]);
+    for (workload, above, of, own) in [
+        ("Deployment", owner("Deployment", "backend", &json!("1")), None, true),
+        ("Deployment", owner("Deployment", "another", &json!("1")), None, false),
+        ("Deployment", owner("StatefulSet", "backend", &json!("1")), None, false),
+        ("Deployment", json!([]), None, false),
+        // A set of that name, but not the one that made the pod.
+        ("Deployment", owner("Deployment", "backend", &json!("1")), Some("an older one"), false),
+        // The sets of a Deployment are not a StatefulSet's pods.
+        ("StatefulSet", owner("StatefulSet", "backend", &json!("1")), None, false),
+    ] {
+        let bench = Bench::new();
+        let metadata = json!({"name": "backend-7", "ownerReferences": above});
+        let set = bench.ask(Method::POST, "/apis/apps/v1/namespaces/shop/replicasets", json!({"metadata": metadata}));
+        let uid = of.map_or_else(|| set["metadata"]["uid"].clone(), |uid| json!(uid));
+        let owners = owner("ReplicaSet", "backend-7", &uid);
+        let pod = bench.pod("backend-7-x", json!({"metadata": {"ownerReferences": owners}}));
+        let target = json!({"target": {"workload": {"kind": workload, "name": "backend"}}});
+        let (experiment, victim) = bench.planned(&pod, target).await;
+        let (outcome, said) = bench.kill(&experiment, &victim).await;
+        let wanted = if own { Outcome::Deleted } else { Outcome::Failed };
+        assert_eq!((outcome, bench.sent().len()), (wanted, usize::from(own)), "{workload} {above} {of:?}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn as_many_stay_ready_as_min_available_says() {
     for (ready, unready, min, victim_ready, killed) in [
         (2, 0, 1, true, true),
