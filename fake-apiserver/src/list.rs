@@ -13,7 +13,7 @@ use crate::{
 pub fn list(state: &State, call: &Call<'_>) -> Answer {
     let (kind, route) = (call.kind(), call.route);
     let token = Token::parse(route.parameter("continue"))?;
-    let revision = token.as_ref().map_or(state.store.revision(), |token| token.revision);
+    let revision = token.as_ref().map(|token| token.revision).or(call.as_of).unwrap_or(state.store.revision());
     if revision < state.store.compacted() {
         let message = "The provided continue parameter is too old to display a consistent list result.";
         return Err(Failure::new(410, "Expired", message));

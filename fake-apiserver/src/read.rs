@@ -8,8 +8,12 @@ use crate::{
 };
 
 pub fn get(state: &State, call: &Call<'_>) -> Answer {
-    let object = state.store.get(&call.key()).ok_or_else(|| Failure::not_found(call.kind(), &call.route.name))?;
-    Ok((200, Value::clone(object)))
+    let object = match call.as_of {
+        Some(revision) => state.store.at(revision).remove(&call.key()),
+        None => state.store.get(&call.key()).cloned(),
+    };
+    let object = object.ok_or_else(|| Failure::not_found(call.kind(), &call.route.name))?;
+    Ok((200, Value::clone(&object)))
 }
 
 /// An object, or a list of them, reduced to metadata; everything else stays what it is.

@@ -62,7 +62,7 @@ pub struct Logged {
     pub object: String,
     /// The HTTP status of the answer.
     pub code: u16,
-    /// The store's revision after it.
+    /// The revision that a read shows; of everything else the store's revision after it.
     pub revision: u64,
     /// What it sent; of deletes and creations only.
     pub sent: Option<Value>,
@@ -74,6 +74,8 @@ pub(crate) struct Call<'a> {
     pub route: &'a Route,
     pub by: &'a Arc<str>,
     pub now: Timestamp,
+    /// A read shows this revision instead of the newest one.
+    pub as_of: Option<u64>,
 }
 
 impl Call<'_> {
@@ -118,6 +120,11 @@ impl FakeApiServer {
 
     /// Answers one request.
     pub fn answer(&self, by: &Arc<str>, parts: &Parts, body: &Bytes) -> Response<Body> {
+        self.answer_as_of(None, by, parts, body)
+    }
+
+    /// Answers one request; a read of an object or a list is shown as it was at an older revision, as by a replica that lags behind.
+    pub fn answer_as_of(&self, revision: Option<u64>, by: &Arc<str>, parts: &Parts, body: &Bytes) -> Response<Body> {
         let route = match Route::parse(&self.0.kinds, parts) {
             Ok(route) => route,
             Err(failure) => return document(failure.code, &failure.document()),
@@ -125,7 +132,7 @@ impl FakeApiServer {
         if route.verb == Verb::Watch {
             return self.watch(by, &route);
         }
-        match self.carry_out(by, &route, parts, body) {
+        match self.carry_out(revision, by, &route, parts, body) {
             Ok((code, answer)) => document(code, &answer),
             Err(failure) => document(failure.code, &failure.document()),
         }
@@ -144,7 +151,7 @@ impl FakeApiServer {
         let (parts, ()) = request.expect("the path is one").into_parts();
         let route = Route::parse(&self.0.kinds, &parts)?;
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        self.carry_out(&Arc::from(by), &route, &parts, &body).map(|(_, answer)| answer)
+        self.carry_out(None, &Arc::from(by), &route, &parts, &body).map(|(_, answer)| answer)
     }
 
     /// What the server keeps; nothing is answered as long as this is held.
@@ -167,9 +174,10 @@ impl FakeApiServer {
         self.0.revision.send_replace(revision);
     }
 
-    fn carry_out(&self, by: &Arc<str>, route: &Route, parts: &Parts, body: &Bytes) -> Answer {
+    fn carry_out(&self, as_of: Option<u64>, by: &Arc<str>, route: &Route, parts: &Parts, body: &Bytes) -> Answer {
         let mut state = self.state();
-        let call = Call { kinds: &self.0.kinds, route, by, now: (self.0.clock)() };
+        let as_of = as_of.filter(|_| matches!(route.verb, Verb::Get | Verb::List));
+        let call = Call { kinds: &self.0.kinds, route, by, now: (self.0.clock)(), as_of };
         let sent = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(body) };
         let answer = match sent {
             Err(error) => Err(Failure::bad(format!("the body is no JSON: {error}"))),
@@ -197,7 +205,7 @@ impl FakeApiServer {
 
     fn watch(&self, by: &Arc<str>, route: &Route) -> Response<Body> {
         let mut state = self.state();
-        let call = Call { kinds: &self.0.kinds, route, by, now: (self.0.clock)() };
+        let call = Call { kinds: &self.0.kinds, route, by, now: (self.0.clock)(), as_of: None };
         log(&mut state, &call, &Ok((200, Value::Null)), None);
         drop(state);
         let body = Body::from_stream(stream(self.clone(), route.clone(), self.0.revision.subscribe()));
@@ -216,8 +224,8 @@ fn log(state: &mut State, call: &Call<'_>, answer: &Answer, sent: Option<Value>)
     let parts = [&route.namespace, &route.name, &route.subresource];
     let object = parts.into_iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("/");
     let code = answer.as_ref().map_or_else(|failure| failure.code, |(code, _)| *code);
-    let (at, by, verb, kind, revision) =
-        (call.now, call.by.clone(), route.verb, call.kind().plural, state.store.revision());
+    let revision = call.as_of.unwrap_or(state.store.revision());
+    let (at, by, verb, kind) = (call.now, call.by.clone(), route.verb, call.kind().plural);
     state.requests.push(Logged { at, by, verb, kind, object, code, revision, sent });
 }
 
@@ -227,7 +235,7 @@ fn content_type(parts: &Parts) -> &str {
 
 /// An answer that is one JSON document.
 pub fn document(code: u16, document: &Value) -> Response<Body> {
-    respond(code, Body::from(document.to_string()))
+    respond(code, Body::from(serde_json::to_vec(document).unwrap_or_default()))
 }
 
 fn respond(code: u16, body: Body) -> Response<Body> {

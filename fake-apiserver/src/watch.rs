@@ -1,7 +1,7 @@
 //! Watches: what happens to a collection from a revision on, one line an event.
 #![allow(clippy::disallowed_methods, reason = "the edge: a watch ends by tokio's clock")]
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::body::Bytes;
 use futures::{Stream, stream};
@@ -62,12 +62,12 @@ impl Watch {
                 let wanted = |object: &&_| self.route.selector.matches(object);
                 let objects = state.store.list(self.route.kind, &self.route.namespace).map(|(_, object)| object);
                 let there: Vec<_> = objects.filter(|object| wanted(&object.as_ref())).cloned().collect();
-                let lines: Vec<_> = there.iter().map(|object| self.line("ADDED", Value::clone(object))).collect();
+                let lines: Vec<_> = there.iter().map(|object| self.line("ADDED", Cow::Borrowed(object))).collect();
                 self.due.extend(lines);
             }
         }
         if self.cursor < state.store.compacted() {
-            self.due.push_back(self.line("ERROR", Failure::expired().document()));
+            self.due.push_back(self.line("ERROR", Cow::Owned(Failure::expired().document())));
             self.over = true;
         }
     }
@@ -113,17 +113,18 @@ impl Watch {
         }
     }
 
-    fn line(&self, kind: &str, object: Value) -> Bytes {
-        line(kind, &if self.route.metadata_only { read::metadata(object) } else { object })
+    fn line(&self, kind: &str, object: Cow<'_, Value>) -> Bytes {
+        if self.route.metadata_only { line(kind, &read::metadata(object.into_owned())) } else { line(kind, &object) }
     }
 }
 
 fn line(kind: &str, object: &Value) -> Bytes {
-    Bytes::from(json!({"type": kind, "object": object}).to_string() + "\n")
+    let object = serde_json::to_string(object).unwrap_or_default();
+    Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
 }
 
 /// An object that comes to match is added, and one that ceases to is deleted.
-fn events<'a>(store: &'a Store, route: &'a Route, cursor: u64) -> impl Iterator<Item = (&'static str, Value)> + 'a {
+fn events<'a>(store: &'a Store, route: &'a Route, cursor: u64) -> impl Iterator<Item = (&'static str, Cow<'a, Value>)> {
     let meant = |change: &&Change| {
         let (kind, namespace, _) = &change.key;
         *kind == route.kind && (route.namespace.is_empty() || *namespace == route.namespace)
@@ -137,11 +138,12 @@ fn events<'a>(store: &'a Store, route: &'a Route, cursor: u64) -> impl Iterator<
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
         };
-        let mut object = Value::clone(&change.object);
+        let mut object = Cow::Borrowed(change.object.as_ref());
         if kind == "DELETED" && !change.deleted {
             // What has gone out of sight is shown as it was last seen, with the revision at which it went.
-            object = change.before.as_ref().map_or(Value::Null, |before| Value::clone(before));
-            object["metadata"]["resourceVersion"] = change.object["metadata"]["resourceVersion"].clone();
+            let mut last = change.before.as_ref().map_or(Value::Null, |before| Value::clone(before));
+            last["metadata"]["resourceVersion"] = change.object["metadata"]["resourceVersion"].clone();
+            object = Cow::Owned(last);
         }
         Some((kind, object))
     })

@@ -3,27 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use breakwater_crds::{ChaosExperiment, Outcome, Phase, Reason, Run};
-use breakwater_fake_apiserver::{Change, Verb};
-use serde_json::Value;
+use breakwater_fake_apiserver::Change;
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::{
     backend::is_ready,
+    clients::Manner,
     history::{Step, experiments, run_of, steps, uid},
     lab::{Happening, Played},
+    net::Fate,
+    protocol::protocol,
 };
 
 /// Everything that is wrong with a run; nothing, if all is well.
 pub fn check(played: &Played) -> Vec<String> {
     let steps = steps(&played.server);
-    let mut judge = Judge { played, ..Judge::new(played) };
+    let mut judge = Judge::new(played);
     for step in &steps {
         judge.take(step);
     }
-    judge.requests();
     judge.end(&steps);
+    judge.wrong.extend(protocol(played));
     judge.wrong
 }
+
+/// A held outage of three pods takes some 150.
+const REQUESTS_A_SECOND: usize = 400;
+/// A status never grows past it.
+const MAX_STATUS: usize = 256 << 10;
 
 struct Judge<'a> {
     played: &'a Played,
@@ -37,13 +45,26 @@ struct Judge<'a> {
     /// Pods that an operator ended.
     killed: BTreeSet<String>,
     ready: BTreeSet<String>,
+    /// How many targets are ready is not the operator's doing alone, or not as it was shown.
     disturbed: bool,
+    /// The operators' clocks agree and go forward.
+    punctual: bool,
+    /// Somebody else has written into the record.
+    forged: bool,
+    /// What clients told is not what they did.
+    lied: bool,
+}
+
+/// Whether it changes how many targets are ready.
+fn touches_targets(happening: &Happening) -> bool {
+    use Happening::{Delete, EndNamespace, RecreateExperiment, Relabel, Scale};
+    matches!(happening, Relabel(_) | Delete(_) | Scale(_) | EndNamespace | RecreateExperiment)
 }
 
 impl<'a> Judge<'a> {
     fn new(played: &'a Played) -> Self {
-        let quiet =
-            |happening: &Happening| matches!(happening, Happening::Edit | Happening::Compact | Happening::KillOperator);
+        let happened = |which: fn(&Happening) -> bool| played.happenings.iter().any(|(_, happening)| which(happening));
+        let stale = played.network.sent().iter().any(|(_, fate)| matches!(fate, Fate::Stale(_)));
         Self {
             played,
             wrong: vec![],
@@ -53,7 +74,12 @@ impl<'a> Judge<'a> {
             sets: BTreeMap::new(),
             killed: BTreeSet::new(),
             ready: BTreeSet::new(),
-            disturbed: played.happenings.iter().any(|(_, happening)| !quiet(happening)),
+            disturbed: stale || happened(touches_targets),
+            // Clocks that differ or go back say nothing of what was due when.
+            punctual: played.skews.iter().all(|skew| *skew >= SignedDuration::ZERO && *skew == played.skews[0])
+                && !happened(|happening| matches!(happening, Happening::Jump(seconds) if *seconds < 0)),
+            forged: happened(|happening| matches!(happening, Happening::Forge)),
+            lied: happened(|happening| matches!(happening, Happening::ClientsAre(Manner::Lies(_)))),
         }
     }
 
@@ -130,9 +156,6 @@ impl<'a> Judge<'a> {
         if left + workload.limit.min(workload.backends) < workload.backends {
             self.fails(format!("{name} was killed when no more than {left} others were ready"));
         }
-        if left < workload.min_available as usize {
-            self.fails(format!("{name} was killed, and {left} are left of {}", workload.min_available));
-        }
     }
 
     fn status(&mut self, experiment: &ChaosExperiment) {
@@ -150,6 +173,12 @@ impl<'a> Judge<'a> {
                 self.wrong.push(format!("run {} came back", run.id));
             }
             runs.push(run.id);
+            let last = before.as_ref().and_then(|before| run_of(before.status.as_ref())).map(|last| last.started_at);
+            if let Some((last, start)) =
+                last.zip(run.scheduled_at).filter(|(last, start)| self.punctual && start <= last)
+            {
+                self.wrong.push(format!("the start of {start} was made up for after that run of {last}"));
+            }
         }
         let status = experiment.status.clone().unwrap_or_default();
         if runs.len() as u64 > status.runs {
@@ -163,7 +192,9 @@ impl<'a> Judge<'a> {
                 self.fails(format!("the verdict changed from {first} to {said}"));
             }
         }
-        self.kills(run, before.as_ref().and_then(|before| run_of(before.status.as_ref())));
+        if !self.forged {
+            self.kills(run, before.as_ref().and_then(|before| run_of(before.status.as_ref())));
+        }
         self.transitions(run, before.as_ref().and_then(|before| run_of(before.status.as_ref())));
     }
 
@@ -189,9 +220,12 @@ impl<'a> Judge<'a> {
         }
         for was in &before.kills {
             let now = run.kills.iter().find(|kill| (&kill.uid, kill.slot) == (&was.uid, was.slot));
+            if now.is_none() && was.outcome == Outcome::Planned {
+                self.fails(format!("{} was planned in set {}, and then not written down any more", was.pod, was.slot));
+            }
             let settled = !matches!(was.outcome, Outcome::Planned | Outcome::Blocked);
             if let Some(now) = now.filter(|now| settled && now.outcome != was.outcome) {
-                let late = matches!(was.outcome, Outcome::Gone | Outcome::Failed)
+                let late = matches!(was.outcome, Outcome::Gone | Outcome::Failed | Outcome::Unknown)
                     && matches!(now.outcome, Outcome::Deleted | Outcome::Evicted);
                 if !late {
                     self.fails(format!(
@@ -232,25 +266,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Every delete names the uid and the version that were looked at.
-    fn requests(&mut self) {
-        let state = self.played.server.state();
-        let by_operator = state.requests.iter().filter(|request| request.by.starts_with("operator-"));
-        let kills = by_operator.filter(|request| {
-            request.kind == "pods" && (request.verb == Verb::Delete || request.object.ends_with("/eviction"))
-        });
-        let mut bare = vec![];
-        for request in kills {
-            let sent = request.sent.clone().unwrap_or(Value::Null);
-            let options = if request.verb == Verb::Delete { &sent } else { &sent["deleteOptions"] };
-            if !(options["preconditions"]["uid"].is_string() && options["preconditions"]["resourceVersion"].is_string())
-            {
-                bare.push(format!("{} was to be killed without preconditions", request.object));
-            }
-        }
-        self.wrong.extend(bare);
-    }
-
     fn end(&mut self, steps: &[Step]) {
         // 4. It ends, or says why it waits.
         if !self.played.ended {
@@ -269,6 +284,12 @@ impl<'a> Judge<'a> {
         if let Some((first, _)) = late.first().filter(|_| self.played.ended && self.played.workload.runs == 1) {
             self.fails(format!("{} requests after the end, first {} {}", late.len(), first.method, first.path));
         }
+        // 4. Nobody turns in circles.
+        let mut busy: BTreeMap<(usize, u64), usize> = BTreeMap::new();
+        sent.iter().for_each(|(sent, _)| *busy.entry((sent.process, sent.at.as_secs())).or_default() += 1);
+        if let Some(((process, second), count)) = busy.into_iter().find(|(_, count)| *count > REQUESTS_A_SECOND) {
+            self.fails(format!("operator {process} sent {count} requests in second {second}"));
+        }
         // The bucket above the minute that a look may take.
         if self.played.looking > 66.0 {
             self.fails(format!("a look took up to {:.1} s", self.played.looking));
@@ -277,7 +298,16 @@ impl<'a> Judge<'a> {
             let Some(run) = run_of(experiment.status.as_ref()).filter(|run| run.completed_at.is_some()) else {
                 continue;
             };
-            self.honest(run);
+            let size = serde_json::to_string(&experiment.status).map_or(0, |text| text.len());
+            if size > MAX_STATUS {
+                self.fails(format!("the status has {size} bytes"));
+            }
+            if !self.forged {
+                self.honest(run);
+            }
+            if !self.lied {
+                self.emitted(run);
+            }
         }
     }
 
@@ -297,7 +327,6 @@ impl<'a> Judge<'a> {
                 _ => {}
             }
         }
-        self.emitted(run);
     }
 
     /// What is recorded of transitions is what the clients made.

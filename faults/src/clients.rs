@@ -15,6 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use uuid::Uuid;
 
+use crate::lies::Lie;
+
 /// Between two calls of a client.
 const CALL_EVERY: SignedDuration = SignedDuration::from_millis(300);
 
@@ -32,6 +34,8 @@ pub enum Manner {
     Says(Vec<u8>),
     /// With a new process at each question.
     NewEpochs,
+    /// With a report that is not true.
+    Lies(Lie),
 }
 
 /// Every transition, with the process that made it.
@@ -54,6 +58,7 @@ pub struct Replica {
     started: Timestamp,
     next_call: Timestamp,
     processes: u32,
+    asked: u64,
 }
 
 /// All client replicas.
@@ -88,7 +93,13 @@ impl Clients {
             started,
             next_call,
             processes: 1,
+            asked: 0,
         });
+    }
+
+    /// A replica goes, and what it emitted with it.
+    pub fn remove(&self, uid: &str) {
+        self.lock().replicas.retain(|replica| replica.uid != uid);
     }
 
     /// Time goes on, and each calls if its time has come; `backend`: it would be answered.
@@ -144,6 +155,11 @@ impl Clients {
             Manner::NewEpochs => {
                 replica.restart(now);
                 replica.report(since.and_then(Result::ok), now).map(Some)
+            }
+            Manner::Lies(lie) => {
+                let lie = *lie;
+                replica.asked += 1;
+                replica.report(since.and_then(Result::ok), now).map(|report| Some(lie.tell(report, replica.asked)))
             }
             Manner::Honest => replica.report(since.and_then(Result::ok), now).map(Some),
         }

@@ -6,12 +6,14 @@ use std::{sync::Arc, time::Duration};
 use axum::http::Method;
 use breakwater_crds::ChaosExperiment;
 use breakwater_fake_apiserver::{FakeApiServer, Kind};
+use breakwater_operator::sabotage::sabotage;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    backend::{Backend, backend_pods, running},
+    backend::{Backend, backend_pods},
+    churn::Churn,
     clients::{Clients, Manner},
     net::{Fate, LineFate, LinePlan, Network, Plan},
     process::{Process, SYSTEM},
@@ -28,7 +30,7 @@ const STEP: Duration = Duration::from_millis(50);
 /// An operator that has died is followed by another after this time.
 const TAKE_OVER: SignedDuration = SignedDuration::from_secs(1);
 /// When the laboratory opens.
-const OPENS: Timestamp = Timestamp::constant(1_796_115_600, 0);
+pub const OPENS: Timestamp = Timestamp::constant(1_796_115_600, 0);
 
 /// What happens around the operator, at a moment after the start.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +69,10 @@ pub enum Happening {
     Undecodable,
     /// The first operator is killed.
     KillOperator,
+    /// Somebody writes a client's pod into the status as planned to be killed.
+    Forge,
+    /// So many client replicas go, one after the other, and another comes for each.
+    Churn(usize),
 }
 
 /// A run that is to be played.
@@ -124,11 +130,15 @@ pub struct Played {
     pub looking: f64,
     /// Operators that were started.
     pub processes: usize,
+    /// By how much the clocks of the operators were off at the end.
+    pub skews: Vec<SignedDuration>,
 }
 
 /// A run may take so long, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// After its end nothing may happen in this time.
+/// What is under way at the end of a run ends in this time.
+const SETTLE: Duration = Duration::from_secs(12);
+/// After that nothing may happen in this time.
 const QUIET: Duration = Duration::from_secs(120);
 
 /// Plays a run in a runtime of its own.
@@ -137,6 +147,7 @@ const QUIET: Duration = Duration::from_secs(120);
 /// Where no runtime can be had.
 pub fn play(setup: Setup) -> Played {
     fastrand::seed(setup.seed);
+    sabotage(if let Some(Defect::Inside(defect)) = setup.defect { Some(defect) } else { None });
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime can be had");
     runtime.block_on(async { Lab::open(setup).run().await })
@@ -155,6 +166,7 @@ struct Lab {
     respawn: Vec<Option<Timestamp>>,
     happenings: Vec<(u64, Happening)>,
     opened: Instant,
+    churn: Churn,
 }
 
 fn wall(opened: Instant) -> Timestamp {
@@ -171,16 +183,9 @@ impl Lab {
         }
         let workload = setup.workload;
         let clients = Clients::default();
-        for number in 0..workload.clients {
-            let (name, ip) = (format!("client-{number}"), format!("10.0.0.{}", number + 1));
-            let body = json!({"metadata": {"name": name, "labels": {"app": "client"}},
-                "spec": {"nodeName": "node-1", "containers": []}});
-            let path = "/api/v1/namespaces/shop/pods";
-            let pod = server.call("admin", Method::POST, path, &body).expect("it is created");
-            let mut status = running();
-            status["status"]["podIP"] = json!(ip);
-            server.call("kubelet", Method::PATCH, &format!("{path}/{name}/status"), &status).expect("it is there");
-            clients.add(&name, pod["metadata"]["uid"].as_str().unwrap_or_default(), &ip, OPENS);
+        let mut churn = Churn::default();
+        for _ in 0..workload.clients {
+            churn.come(&server, &clients, OPENS);
         }
         if let Some(min) = workload.budget {
             let body = json!({"metadata": {"name": "budget"},
@@ -205,6 +210,7 @@ impl Lab {
             looking: 0.0,
             happenings,
             opened,
+            churn,
         }
     }
 
@@ -237,7 +243,9 @@ impl Lab {
         // What is under way ends; then nothing may happen any more.
         let mut quiet_from = self.network.count();
         if ended && self.workload.runs == 1 {
-            for _ in 0..12 {
+            // Who stood still may look once more when it wakes.
+            let awake = self.network.awake_from().unwrap_or(self.opened).max(Instant::now());
+            while Instant::now() < awake + SETTLE {
                 self.leap(Duration::from_secs(1)).await;
             }
             quiet_from = self.network.count();
@@ -255,6 +263,7 @@ impl Lab {
             quiet_from,
             looking: self.looking,
             processes: self.started,
+            skews: self.skews.clone(),
         }
     }
 
@@ -272,6 +281,7 @@ impl Lab {
         sleep(time).await;
         let now = wall(self.opened);
         let serves = self.backend.live(&self.server, now);
+        self.churn.live(&self.server, &self.clients, now);
         self.clients.live(now, serves);
         for number in 0..self.processes.len() {
             if !self.processes[number].is_dead() {
@@ -337,6 +347,8 @@ impl Lab {
                 drop(self.server.call("user", Method::DELETE, &outage, &Value::Null));
                 drop(self.server.call("user", Method::POST, EXPERIMENTS, &self.workload.experiment("outage")));
             }
+            Happening::Forge => self.forge(),
+            Happening::Churn(replicas) => self.churn.left = *replicas,
             Happening::Edit => patch(&outage, json!({"spec": {"historyLimit": 3}, "metadata": {"labels": {"a": "b"}}})),
             Happening::EndNamespace => {
                 drop(self.server.call("user", Method::DELETE, "/api/v1/namespaces/shop", &Value::Null));
@@ -355,5 +367,23 @@ impl Lab {
                 self.processes[0].dead.store(true, std::sync::atomic::Ordering::SeqCst);
             }
         }
+    }
+
+    fn forge(&self) {
+        let path = format!("{EXPERIMENTS}/outage");
+        let (Ok(mut experiment), Ok(client)) = (
+            self.server.call("user", Method::GET, &path, &Value::Null),
+            self.server.call("user", Method::GET, "/api/v1/namespaces/shop/pods/client-0", &Value::Null),
+        ) else {
+            return;
+        };
+        let run = experiment["status"]["run"].clone();
+        let Some(kills) = experiment.pointer_mut("/status/run/kills").and_then(Value::as_array_mut) else { return };
+        let metadata = &client["metadata"];
+        kills.push(
+            json!({"plannedAt": wall(self.opened), "outcome": "Planned", "round": run["round"], "slot": run["slot"],
+            "pod": metadata["name"], "uid": metadata["uid"]}),
+        );
+        drop(self.server.call("user", Method::PUT, &format!("{path}/status"), &experiment));
     }
 }

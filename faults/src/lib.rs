@@ -9,11 +9,14 @@
 
 pub mod backend;
 pub mod check;
+pub mod churn;
 pub mod clients;
 pub mod history;
 pub mod lab;
+pub mod lies;
 pub mod net;
 pub mod process;
+pub mod protocol;
 pub mod sabotage;
 pub mod sweep;
 pub mod workloads;

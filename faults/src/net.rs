@@ -46,6 +46,8 @@ pub enum Fate {
     SilenceAfter,
     /// It is carried out, and half of the answer comes.
     HalfBody,
+    /// A read is answered as of this revision; all else is answered.
+    Stale(u64),
     /// The whole operator stands still for so long before it leaves.
     Paused(Duration),
 }
@@ -74,6 +76,10 @@ pub struct Sent {
     pub method: String,
     /// Its path and query.
     pub path: String,
+    /// When, since the network was there.
+    pub at: Duration,
+    /// The newest revision at that time.
+    pub revision: u64,
 }
 
 impl Sent {
@@ -99,6 +105,7 @@ const LATENCY: Duration = Duration::from_millis(2);
 pub struct Network {
     server: FakeApiServer,
     defect: Option<Defect>,
+    opened: Instant,
     state: Mutex<State>,
 }
 
@@ -116,6 +123,7 @@ impl Network {
         Arc::new(Self {
             server,
             defect,
+            opened: Instant::now(),
             state: Mutex::new(State { plan, lines, sent: vec![], told: 0, asleep: HashMap::new() }),
         })
     }
@@ -142,9 +150,15 @@ impl Network {
         let wire = tower::service_fn(move |request: Request<client::Body>| {
             network.clone().carry(process, user.clone(), dead.clone(), request)
         });
+        let again = again || self.defect == Some(Defect::RetryLeftOn);
         let retry = again.then(|| RetryLayer::new(RetryPolicy::server_retry()));
         let limit = TimeoutLayer::new(ANSWER_LIMIT);
         Client::new(ServiceBuilder::new().layer(limit).option_layer(retry).service(wire), "default")
+    }
+
+    /// When the last operator that stood still goes on, or went on.
+    pub fn awake_from(&self) -> Option<Instant> {
+        self.lock().asleep.values().max().copied()
     }
 
     /// Once an operator that stands still goes on.
@@ -175,7 +189,8 @@ impl Network {
         let fate = {
             let mut state = self.lock();
             let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-            let sent = Sent { index: state.sent.len(), process, method: parts.method.to_string(), path };
+            let (at, revision) = (self.opened.elapsed(), self.server.state().store.revision());
+            let sent = Sent { index: state.sent.len(), process, method: parts.method.to_string(), path, at, revision };
             let fate = (state.plan)(&sent);
             state.sent.push((sent, fate));
             fate
@@ -190,13 +205,14 @@ impl Network {
         wait(LATENCY / 2).await;
         self.awake(process).await;
         alive(&dead).await;
-        let answer = || self.server.answer(&user, &parts, &body);
+        let as_of = if let Fate::Stale(revision) = fate { Some(revision) } else { None };
+        let answer = || self.server.answer_as_of(as_of, &user, &parts, &body);
         let refused = |code, reason| {
             let status = Failure::new(code, reason, format!("the server answers {code}"));
             document(code, &status.document())
         };
         let response = match fate {
-            Fate::Pass | Fate::DeadBefore | Fate::Paused(_) => answer(),
+            Fate::Pass | Fate::DeadBefore | Fate::Paused(_) | Fate::Stale(_) => answer(),
             Fate::DeadAfter => {
                 drop(answer());
                 dead.store(true, Ordering::SeqCst);

@@ -5,6 +5,7 @@ use axum::{
     http::{Method, Uri, request::Parts},
 };
 use breakwater_fake_apiserver::FakeApiServer;
+pub use breakwater_operator::sabotage::Defect as Inside;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -28,16 +29,28 @@ pub enum Defect {
     FalseOutcome,
     /// Each write begins the run anew.
     RunAnew,
+    /// Pods are killed right before their kills are written down.
+    KillBeforeIntent,
+    /// Kills are sent again by the client itself, as kube's does by default.
+    RetryLeftOn,
+    /// One in the operator's own decisions.
+    Inside(Inside),
 }
 
 /// All of them.
-pub const DEFECTS: [Defect; 6] = [
+pub const DEFECTS: [Defect; 12] = [
     Defect::NoPreconditions,
     Defect::AnotherVictim,
     Defect::NoLock,
     Defect::CursorApart,
     Defect::FalseOutcome,
     Defect::RunAnew,
+    Defect::KillBeforeIntent,
+    Defect::RetryLeftOn,
+    Defect::Inside(Inside::ChooseAgain),
+    Defect::Inside(Inside::NamesForUids),
+    Defect::Inside(Inside::TrustedStatus),
+    Defect::Inside(Inside::CatchUpBurst),
 ];
 
 impl Defect {
@@ -77,6 +90,15 @@ impl Defect {
                 let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, version);
                 if let Some(run) = sent.pointer_mut("/status/run/id") {
                     *run = json!(id.to_string());
+                }
+            }
+            Self::KillBeforeIntent if writes_status => {
+                for kill in listed(&mut sent, "kills").filter(|kill| kill["outcome"] == "Planned") {
+                    let path =
+                        format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", kill["pod"].as_str().unwrap_or_default());
+                    let options = json!({"gracePeriodSeconds": 0,
+                        "preconditions": {"uid": kill["uid"], "resourceVersion": kill["resourceVersion"]}});
+                    drop(server.call("operator-0", Method::DELETE, &path, &options));
                 }
             }
             _ => return body,

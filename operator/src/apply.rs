@@ -16,6 +16,7 @@ use crate::{
     halt::Halt,
     observe::{list, selector},
     requester,
+    sabotage::{self, Defect},
     workload::{self, Owners},
     world::{exemption, is_ready},
 };
@@ -125,10 +126,11 @@ impl Hands {
             return Ok(gone);
         }
         let pod = pod.unwrap_or_default();
-        if let Some(why) = exemption(&pod) {
+        let trusts = sabotage::has(Defect::TrustedStatus);
+        if let Some(why) = exemption(&pod).filter(|_| !trusts) {
             return Ok(failed(victim, format!("not sent: {why}")));
         }
-        if let Some(refusal) = self.outside_of_target(pods, current, victim, &pod).await? {
+        if let Some(refusal) = self.outside_of_target(pods, current, victim, &pod).await?.filter(|_| !trusts) {
             return Ok(refusal);
         }
         let sent_at = self.clock.now();
@@ -293,7 +295,8 @@ fn is_gone(victim: &Victim, message: &str) -> Attempt {
 
 /// What is known of a victim by what stands under its name: gone or on its way, by whatever hand; nothing if it lives.
 fn gone(victim: &Victim, found: Option<&Pod>) -> Option<Attempt> {
-    match found.filter(|pod| pod.metadata.uid.as_deref() == Some(&victim.uid)) {
+    let is_it = |pod: &&Pod| pod.metadata.uid.as_deref() == Some(&victim.uid) || sabotage::has(Defect::NamesForUids);
+    match found.filter(is_it) {
         None => Some(is_gone(victim, "gone when it was looked at again")),
         Some(pod) if pod.metadata.deletion_timestamp.is_some() => {
             Some(is_gone(victim, "terminating already when it was looked at again"))

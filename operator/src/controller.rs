@@ -166,8 +166,9 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     }
     let experiments: Api<ChaosExperiment> = Api::namespaced(context.client.clone(), &namespace);
     let Some(experiment) = in_time(experiments.get_opt(&cached.name_any())).await? else {
+        // The watch has not told of its end yet, or this answer is older than the watch.
         context.observer.forget(&key);
-        return Ok(Action::await_change());
+        return Ok(Action::requeue(AFTER_ERROR));
     };
     let mut world = if decide::is_active(&experiment, now) {
         context.observer.look(&experiment, now).await.unwrap_or_else(|error| {

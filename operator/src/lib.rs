@@ -2,6 +2,12 @@
 //!
 //! One look at an experiment goes: get it afresh → look at the [`world`] → [`decide`] → write the status → do the effects.
 
+#[cfg(all(feature = "sabotage", not(debug_assertions)))]
+compile_error!(
+    "the feature sabotage makes an operator that does wrong on purpose: build a release without breakwater-faults, as \
+     `cargo build --release` does"
+);
+
 pub mod admin;
 pub mod apply;
 pub mod clock;
@@ -19,6 +25,7 @@ pub mod operator;
 pub mod poll;
 pub mod requester;
 pub mod requests;
+pub mod sabotage;
 pub mod scope;
 pub mod serve;
 pub mod session;

@@ -98,11 +98,16 @@ impl Observer {
         self.sessions().contains_key(experiment)
     }
 
-    /// One look: the pods listed afresh, and what the client replicas last said.
+    /// One look: whether all is halted, and for a run the pods listed afresh, and what the client replicas last said.
     ///
     /// # Errors
     /// Where the API server does not answer in time.
     pub async fn look(&self, experiment: &ChaosExperiment, now: Timestamp) -> Result<World, Error> {
+        let halted = self.halt.why().await?;
+        // Whether a run begins is asked of nothing else; a session that is begun for it would ring at once, again and again.
+        if experiment.status.as_ref().and_then(running).is_none() {
+            return Ok(World { halted, ..World::default() });
+        }
         let namespace = experiment.namespace().unwrap_or_default();
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
         let spec = &experiment.spec;
@@ -127,7 +132,7 @@ impl Observer {
         Ok(World {
             workload,
             rivals: self.rivals(experiment, &namespace, &targets).await?,
-            halted: self.halt.why().await?,
+            halted,
             targets: targets.iter().map(|pod| Target::from_pod(pod, self.is_own(&namespace, pod))).collect(),
             clients: self.hear(experiment, selectors, &listed, now),
             invalid: None,

@@ -9,7 +9,7 @@ use breakwater_faults::{
     workloads,
 };
 
-use crate::{Cases, know};
+use crate::{Cases, Known, know};
 
 const ERRORS: [Fate; 9] = [
     Fate::Status(409),
@@ -59,4 +59,37 @@ fn for_a_while() {
         Case { name: format!("{}: {error:?} at requests {from} to {}", known.workload.name, from + 7), setup }
     };
     sweep(cases.count(), case, |_| vec![]).expect_none("eight errors in a row");
+}
+
+/// Of the requests that say when to look, each and the first ones in a row are told to come again in an hour: nobody waits for that.
+#[test]
+fn an_hour_is_asked_for_by_every_list_and_watch() {
+    let known = know(workloads::all());
+    let busy = |known: &Known| known.sent.iter().filter(|sent| sent.is_watching()).map(|sent| sent.index).collect();
+    let watching: Vec<Vec<usize>> = known.iter().map(busy).collect();
+    let longest = watching.iter().map(Vec::len).max().unwrap_or_default() + 1;
+    let limits: std::collections::BTreeMap<_, _> =
+        known.iter().map(|known| (known.workload.name, known.time + LONGER)).collect();
+    let case = |number: usize| {
+        let (which, nth) = (number / longest, number % longest);
+        let (workload, wanted) = (&known[which].workload, watching[which].get(nth).copied());
+        let mut first = 0..3;
+        let plan = Box::new(move |sent: &Sent| {
+            let busy = match wanted {
+                Some(index) => sent.index == index,
+                None => sent.is_watching() && first.next().is_some(),
+            };
+            if busy { Fate::Busy(3600) } else { Fate::Pass }
+        });
+        let name =
+            format!("{}: 429 at {}", workload.name, wanted.map_or("the first three".into(), |at| at.to_string()));
+        Case { name, setup: Setup { plan, ..Setup::calm(workload) } }
+    };
+    // Three of them, one after the other.
+    let in_time = |played: &breakwater_faults::lab::Played| {
+        let limit = limits[played.workload.name] + LONGER * 2;
+        let late = played.time > limit;
+        late.then(|| format!("it took {:?}, longer than {limit:?}", played.time)).into_iter().collect()
+    };
+    sweep(known.len() * longest, case, in_time).expect_none("an hour is asked for");
 }

@@ -2,16 +2,19 @@
 
 use breakwater_faults::{
     clients::Manner,
-    lab::{Happening, Setup},
+    lab::{Happening, Played, Setup},
+    lies::LIES,
+    net::{Fate, Sent},
     sweep::{Case, sweep},
     workloads,
 };
 
-use crate::{Cases, know};
+use crate::{Cases, know, verdict};
 
 fn happenings() -> Vec<Happening> {
     let says = |text: &str| Happening::ClientsAre(Manner::Says(text.into()));
-    vec![
+    let lies = LIES.map(|lie| Happening::ClientsAre(Manner::Lies(lie)));
+    let all = vec![
         Happening::Suspend,
         Happening::Abort,
         Happening::Halt,
@@ -34,7 +37,10 @@ fn happenings() -> Vec<Happening> {
         says("all is well"),
         says("{}"),
         says("\u{0}\u{1b}[31m"),
-    ]
+        Happening::Forge,
+        Happening::Churn(50),
+    ];
+    all.into_iter().chain(lies).collect()
 }
 
 #[test]
@@ -51,4 +57,55 @@ fn at_every_moment_of_every_workload() {
         Case { name, setup: Setup { happenings: vec![(at, happening)], ..Setup::calm(&known.workload) } }
     };
     sweep(cases.count(), case, |_| vec![]).expect_none("happenings");
+}
+
+/// What is not known is not Closed: with clients that never say a thing that can be read nothing is killed, nothing passes.
+#[test]
+fn clients_of_which_nothing_is_known_from_the_start() {
+    let known = know(workloads::all());
+    let manners = [Manner::Silent, Manner::Down, Manner::Says("{}".into()), Manner::Says("all is well".into())];
+    let unknown = |played: &Played| {
+        let verdict = verdict(played);
+        let mut wrong = vec![];
+        if played.workload.clients > 0 && verdict != "Inconclusive" {
+            wrong.push(format!("the verdict is {verdict}"));
+        }
+        if played.server.state().requests.iter().any(kills) {
+            wrong.push("pods were killed".into());
+        }
+        wrong
+    };
+    let case = |number: usize| {
+        let (workload, manner) = (&known[number / manners.len()].workload, manners[number % manners.len()].clone());
+        let name = format!("{}: clients are {manner:?}", workload.name);
+        Case { name, setup: Setup { happenings: vec![(0, Happening::ClientsAre(manner))], ..Setup::calm(workload) } }
+    };
+    sweep(known.len() * manners.len(), case, unknown).expect_none("clients of which nothing is known");
+}
+
+fn kills(request: &breakwater_fake_apiserver::Logged) -> bool {
+    let kills = request.verb == breakwater_fake_apiserver::Verb::Delete || request.object.ends_with("/eviction");
+    request.kind == "pods" && request.by.starts_with("operator-") && kills
+}
+
+/// An operator dies with its kill, and before another one takes over somebody stops the run: what was done is not told as not done.
+#[test]
+fn a_run_that_is_stopped_while_its_operator_is_dead() {
+    let known = know(workloads::all());
+    let stops = [Happening::Suspend, Happening::Abort, Happening::Halt, Happening::Scale(0), Happening::Exempt(0)];
+    let crashes = [Fate::DeadBefore, Fate::DeadAfter, Fate::AnswerLost];
+    let cases = Cases::new(&known, 1, |_| stops.len() * crashes.len());
+    let case = |number| {
+        let (known, number) = cases.get(number);
+        let (stop, crash) = (stops[number / crashes.len()].clone(), crashes[number % crashes.len()]);
+        let mut first = true;
+        let plan = Box::new(move |sent: &Sent| {
+            let kills = sent.method == "DELETE" || sent.path.contains("/eviction");
+            if kills && std::mem::take(&mut first) { crash } else { Fate::Pass }
+        });
+        let name = format!("{}: {crash:?} at the first kill, then {stop:?}", known.workload.name);
+        let happenings = vec![(known.first_kill + 100, stop)];
+        Case { name, setup: Setup { plan, happenings, ..Setup::calm(&known.workload) } }
+    };
+    sweep(cases.count(), case, |_| vec![]).expect_none("a crash at a kill, and a stop");
 }

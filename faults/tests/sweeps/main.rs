@@ -14,9 +14,11 @@ mod stale;
 
 use std::time::Duration;
 
+use breakwater_fake_apiserver::FakeApiServer;
 use breakwater_faults::{
     history::{experiments, steps},
     lab::{Played, Setup, play},
+    net::Sent,
     workloads::Workload,
 };
 
@@ -45,12 +47,21 @@ struct Known {
     requests: usize,
     lines: usize,
     time: Duration,
+    /// When the first kill is sent, in milliseconds after the start.
+    first_kill: u64,
+    /// Its requests, in order.
+    sent: Vec<Sent>,
+    server: FakeApiServer,
 }
 
 fn know(workloads: Vec<Workload>) -> Vec<Known> {
     let know = |workload: Workload| {
         let played = play(Setup::calm(&workload));
-        Known { workload, requests: played.quiet_from, lines: played.network.told(), time: played.time }
+        let sent: Vec<_> = played.network.sent().into_iter().map(|(sent, _)| sent).collect();
+        let kill = sent.iter().find(|sent| sent.method == "DELETE" || sent.path.contains("/eviction"));
+        let first_kill = kill.map_or(0, |kill| u64::try_from((kill.at - sent[0].at).as_millis()).unwrap_or(0));
+        let (requests, lines) = (played.quiet_from, played.network.told());
+        Known { workload, requests, lines, time: played.time, first_kill, sent, server: played.server }
     };
     workloads.into_iter().map(know).collect()
 }

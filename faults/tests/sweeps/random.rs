@@ -1,12 +1,13 @@
 //! All of it mixed, by chance from a seed.
 //!
-//! A seed that fails is told; `BREAKWATER_SEED=7 cargo test -p breakwater-faults random` plays it alone.
+//! A seed that fails is told; `BREAKWATER_SEED=7 cargo test -p breakwater-faults random` plays it alone, and `7-1000` these.
 
 use std::time::Duration;
 
 use breakwater_faults::{
     clients::Manner,
     lab::{Happening, Setup},
+    lies::LIES,
     net::{Fate, LineFate, Sent},
     sweep::{Case, sweep},
     workloads,
@@ -16,8 +17,8 @@ use jiff::SignedDuration;
 
 use crate::{every, long};
 
-fn fate(random: &mut Rng) -> Fate {
-    match random.u8(0..12) {
+fn fate(random: &mut Rng, sent: &Sent) -> Fate {
+    match random.u8(0..13) {
         0 => Fate::DeadBefore,
         1 => Fate::DeadAfter,
         2 => Fate::AnswerLost,
@@ -28,12 +29,13 @@ fn fate(random: &mut Rng) -> Fate {
         7 => Fate::SilenceAfter,
         8 => Fate::HalfBody,
         9 => Fate::Paused(Duration::from_secs(random.u64(1..40))),
+        10 => Fate::Stale(sent.revision.saturating_sub(random.u64(1..40))),
         _ => Fate::Pass,
     }
 }
 
 fn happening(random: &mut Rng) -> Happening {
-    match random.u8(0..16) {
+    match random.u8(0..21) {
         0 => Happening::Suspend,
         1 => Happening::Abort,
         2 => Happening::Relabel(random.usize(0..4)),
@@ -48,6 +50,10 @@ fn happening(random: &mut Rng) -> Happening {
         12 => Happening::Undecodable,
         13 => Happening::ClientsAre(Manner::Down),
         14 => Happening::ClientsAre(Manner::Honest),
+        15 => Happening::Halt,
+        16 => Happening::Forge,
+        17 => Happening::Churn(random.usize(1..50)),
+        18 => Happening::ClientsAre(Manner::Lies(*random.choice(&LIES).unwrap_or(&LIES[0]))),
         _ => Happening::KillOperator,
     }
 }
@@ -62,7 +68,7 @@ fn setup(seed: u64) -> Setup {
     // After so many requests all is well again, so that the run can end.
     let faults = random.usize(0..600);
     let plan = move |sent: &Sent| {
-        if sent.index < faults && chance.usize(0..odds) == 0 { fate(&mut chance) } else { Fate::Pass }
+        if sent.index < faults && chance.usize(0..odds) == 0 { fate(&mut chance, sent) } else { Fate::Pass }
     };
     let lines = move |_| match lines.usize(0..odds * 2) {
         0 => LineFate::Drop,
@@ -73,13 +79,19 @@ fn setup(seed: u64) -> Setup {
     Setup { workload, plan: Box::new(plan), lines: Box::new(lines), operators, happenings, defect: None, seed }
 }
 
+/// The first seed and how many: those asked for, `7` or `7-1000`, or as many as there is time for.
+fn asked() -> (u64, usize) {
+    let text = std::env::var("BREAKWATER_SEED").unwrap_or_default();
+    let (first, last) = text.split_once('-').unwrap_or((&text, &text));
+    match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Ok(first), Ok(last)) => (first, usize::try_from(last.saturating_sub(first)).unwrap_or(0) + 1),
+        _ => (1, if long() { 100_000 } else { 2000 / every(1) }),
+    }
+}
+
 #[test]
 fn seeds() {
-    let one = std::env::var("BREAKWATER_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
-    let (first, count) = match one {
-        Some(seed) => (seed, 1),
-        None => (1, if long() { 100_000 } else { 2000 / every(8) }),
-    };
+    let (first, count) = asked();
     let case = |number: usize| {
         let seed = first + number as u64;
         Case { name: format!("BREAKWATER_SEED={seed}"), setup: setup(seed) }

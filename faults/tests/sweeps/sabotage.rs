@@ -4,27 +4,45 @@ use std::time::Duration;
 
 use breakwater_faults::{
     check::check,
-    lab::{Setup, play},
+    lab::{Happening, Setup, play},
     net::{Fate, Sent},
     sabotage::{DEFECTS, Defect},
     workloads,
 };
 use jiff::SignedDuration;
 
-/// What a defect does wrong in these runs: alone, and beside an operator that stands still for a while at some request.
+use crate::know;
+
+const WORKLOADS: [&str; 6] =
+    ["outage", "single kill", "one of three", "reborn under its name", "evicted under a budget", "every minute, twice"];
+
+/// Runs as the sweeps have them, a few of each kind: calm, with a crash at each kill and write, beside an operator that stands still
+/// for a while at some request, with a forged status, and with clocks that go on by minutes.
 fn noticed(defect: Defect) -> Option<String> {
-    let paused = (10..120).step_by(9).map(Some);
-    std::iter::once(None).chain(paused).find_map(|pause: Option<usize>| {
-        let workload = workloads::named(if defect == Defect::AnotherVictim { "single kill" } else { "outage" });
-        let operators = vec![SignedDuration::ZERO; if pause.is_some() { 2 } else { 1 }];
-        let plan = Box::new(
-            move |sent: &Sent| {
-                if Some(sent.index) == pause { Fate::Paused(Duration::from_secs(3)) } else { Fate::Pass }
-            },
-        );
-        let setup = Setup { plan, operators, defect: Some(defect), ..Setup::calm(&workload) };
-        check(&play(setup)).into_iter().next()
-    })
+    for known in know(WORKLOADS.into_iter().map(workloads::named).collect()) {
+        let play = |what: &str, setup: Setup| {
+            let wrong = check(&play(Setup { defect: Some(defect), ..setup })).into_iter().next()?;
+            Some(format!("{}, {what}: {wrong}", known.workload.name))
+        };
+        let calm = || Setup::calm(&known.workload);
+        let at =
+            |index: usize, fate: Fate| Box::new(move |sent: &Sent| if sent.index == index { fate } else { Fate::Pass });
+        let effects = known.sent.iter().take(known.requests).filter(|sent| sent.method != "GET").map(|sent| sent.index);
+        let crashes = effects.take(30).map(|index| ("a crash", Setup { plan: at(index, Fate::DeadAfter), ..calm() }));
+        let pauses = (10..120).step_by(9).map(|index| {
+            let operators = vec![SignedDuration::ZERO; 2];
+            ("a pause", Setup { plan: at(index, Fate::Paused(Duration::from_secs(3))), operators, ..calm() })
+        });
+        let happens = |what, at, happening| (what, Setup { happenings: vec![(at, happening)], ..calm() });
+        let forged = (0..5).map(|step| happens("a forged status", known.first_kill + 200 * step, Happening::Forge));
+        let leaps = [happens("a clock that goes on", 500, Happening::Jump(300))];
+        let calm = [("nothing out of order", calm())];
+        let mut all = calm.into_iter().chain(crashes).chain(pauses).chain(forged).chain(leaps);
+        if let Some(wrong) = all.find_map(|(what, setup)| play(what, setup)) {
+            return Some(wrong);
+        }
+    }
+    None
 }
 
 #[test]

@@ -1,13 +1,20 @@
-//! Watches that lose, double and swap what they tell.
+//! Reads that show an older version, and watches that lose, double and swap what they tell.
+//!
+//! Kubernetes serves only the lists that watches begin from out of a cache that may lag behind: the operator asks for all else
+//! from the store. The sweeps let every read lag all the same: nothing that a kill stands on is taken at its word, as each write names
+//! the version that it is based on. What no precondition can say is how many others are ready: that is as old as its list.
 
+use std::time::Duration;
+
+use breakwater_fake_apiserver::{Route, Verb, http::Request};
 use breakwater_faults::{
     lab::{Happening, Setup},
-    net::LineFate,
+    net::{Fate, LineFate, Sent},
     sweep::{Case, sweep},
     workloads,
 };
 
-use crate::{Cases, know};
+use crate::{Cases, Known, know};
 
 const FATES: [LineFate; 3] = [LineFate::Drop, LineFate::Double, LineFate::Swap];
 
@@ -49,4 +56,76 @@ fn an_object_that_cannot_be_read_beside_healthy_ones() {
         Case { name: workload.name.into(), setup: Setup { happenings, ..Setup::calm(workload) } }
     };
     sweep(known.len(), case, |_| vec![]).expect_none("an undecodable object, and a compaction");
+}
+
+/// Every read of a run without a fault, with each older revision at which it shows something else.
+fn reads(known: &Known) -> Vec<(usize, u64)> {
+    let kinds = known.server.kinds();
+    let state = known.server.state();
+    let mut reads = vec![];
+    for sent in known.sent.iter().take(known.requests).filter(|sent| sent.method == "GET") {
+        let request = Request::get(&sent.path).body(()).expect("it was sent");
+        let Ok(route) = Route::parse(kinds, &request.into_parts().0) else { continue };
+        if route.verb == Verb::Watch {
+            continue;
+        }
+        let older = state.store.since(0).iter().take_while(|change| change.revision <= sent.revision);
+        let meant = older.filter(|change| {
+            let (kind, namespace, name) = &change.key;
+            *kind == route.kind
+                && (route.namespace.is_empty() || *namespace == route.namespace)
+                && (route.name.is_empty() || *name == route.name)
+        });
+        reads.extend(meant.map(|change| (sent.index, change.revision - 1)));
+    }
+    reads
+}
+
+/// A run goes on within so long after a read that was not true.
+const LONGER: Duration = Duration::from_secs(30);
+
+#[test]
+fn every_older_version_at_every_read() {
+    let known = know(workloads::all());
+    let reads: Vec<_> = known.iter().map(reads).collect();
+    let counts: std::collections::BTreeMap<_, _> =
+        known.iter().zip(&reads).map(|(known, reads)| (known.workload.name, reads.len())).collect();
+    let cases = Cases::new(&known, 40, |known| counts[known.workload.name]);
+    let case = |number| {
+        let (known, number) = cases.get(number);
+        let of = known.workload.name;
+        let at = cases.known.iter().position(|known| known.workload.name == of).unwrap_or_default();
+        let (index, revision) = reads[at][number];
+        let plan = Box::new(move |sent: &Sent| if sent.index == index { Fate::Stale(revision) } else { Fate::Pass });
+        let setup = Setup { plan, ..Setup::calm(&known.workload) };
+        Case { name: format!("{of}: read {index} as of revision {revision}"), setup }
+    };
+    let times: std::collections::BTreeMap<_, _> = known.iter().map(|known| (known.workload.name, known.time)).collect();
+    let in_time = |played: &breakwater_faults::lab::Played| {
+        let limit = times[played.workload.name] + LONGER;
+        let late = played.time > limit;
+        late.then(|| format!("it took {:?}, longer than {limit:?}", played.time)).into_iter().collect()
+    };
+    sweep(cases.count(), case, in_time).expect_none("older versions");
+}
+
+#[test]
+fn all_reads_lag_for_a_while() {
+    let known = know(workloads::all());
+    let (windows, reads) = (16, [8, 40]);
+    let cases = Cases::new(&known, 4, |_| windows * reads.len());
+    let case = |number| {
+        let (known, number) = cases.get(number);
+        let (count, from) = (reads[number % reads.len()], known.requests * (number / reads.len()) / windows);
+        let mut frozen = None;
+        let plan = Box::new(move |sent: &Sent| {
+            if !(from..from + count).contains(&sent.index) {
+                return Fate::Pass;
+            }
+            Fate::Stale(*frozen.get_or_insert(sent.revision))
+        });
+        let setup = Setup { plan, ..Setup::calm(&known.workload) };
+        Case { name: format!("{}: reads {from} to {} lag", known.workload.name, from + count), setup }
+    };
+    sweep(cases.count(), case, |_| vec![]).expect_none("reads that lag");
 }

@@ -8,7 +8,10 @@ use super::{
     Calendar, Decision, LONGEST_WAIT, LOOK_AGAIN, Notice, conditions, elapsed, history, is_aborted, is_finished,
     is_recurring, judge::Ending, running, say, uid,
 };
-use crate::world::World;
+use crate::{
+    sabotage::{self, Defect},
+    world::World,
+};
 
 /// Whether the experiment has anything to do with the world: only then is there a point in looking at it.
 pub fn is_active(experiment: &ChaosExperiment, now: Timestamp) -> bool {
@@ -73,14 +76,14 @@ fn recurring(
         return scheduled(status, calendar, now);
     };
     if let Some(why) = world.halted.as_ref().filter(|_| next <= now) {
-        return halted(status, next, why, now);
+        return halted(status, Some(next), why, now);
     }
     let due = calendar.due(next, now, signed(schedule));
     status.missed_runs = status.missed_runs.saturating_add(due.missed);
     let mut decision = match due.start {
         None => scheduled(status, calendar, now),
         Some(start) => {
-            status.next_schedule_time = calendar.after(now);
+            status.next_schedule_time = calendar.after(if sabotage::has(Defect::CatchUpBurst) { next } else { now });
             begin(experiment, status, Some(start), now)
         }
     };
@@ -127,7 +130,7 @@ fn once(
         }
     }
     match &world.halted {
-        Some(why) => halted(status, schedule.at.unwrap_or(now), why, now),
+        Some(why) => halted(status, schedule.at, why, now),
         None => begin(experiment, status, schedule.at, now),
     }
 }
@@ -177,9 +180,9 @@ fn new_run(
     Run { id: of("run"), seed: of("seed"), number, scheduled_at, started_at: now, round: 1, ..Run::default() }
 }
 
-fn halted(status: ChaosExperimentStatus, next: Timestamp, why: &str, now: Timestamp) -> Decision {
+fn halted(status: ChaosExperimentStatus, next: Option<Timestamp>, why: &str, now: Timestamp) -> Decision {
     let message = format!("no run begins: {why}");
-    let mut decision = wait(status, Phase::Waiting, Reason::Halted, &message, Some(next), now);
+    let mut decision = wait(status, Phase::Waiting, Reason::Halted, &message, next, now);
     decision.requeue = Some(LOOK_AGAIN);
     decision
 }

@@ -13,7 +13,10 @@ use super::{
     judge::{self, Ending, Standing},
     record, rounds, running, uid,
 };
-use crate::world::{Rival, Target, World};
+use crate::{
+    sabotage::{self, Defect},
+    world::{Rival, Target, World},
+};
 
 /// What comes next for a run that is under way.
 pub fn decide(
@@ -50,6 +53,9 @@ impl Step<'_> {
     /// Starts of the schedule that fall into the run are skipped.
     fn pass_starts(&mut self) {
         let Some(next) = self.status.next_schedule_time.filter(|next| *next <= self.now) else { return };
+        if sabotage::has(Defect::CatchUpBurst) {
+            return;
+        }
         let Some(Ok(Some(calendar))) = self.spec.schedule.as_ref().map(Calendar::of) else { return };
         let missed = calendar.due(next, self.now, jiff::SignedDuration::ZERO);
         let count = missed.missed + u64::from(missed.start.is_some());
@@ -184,6 +190,11 @@ impl Step<'_> {
     /// Finishes what is written down, and keeps the outage up while the hold lasts.
     fn kill(&mut self, run: &mut Run) {
         let Some(hold_until) = run.hold_until else { return };
+        if sabotage::has(Defect::ChooseAgain) && run.kills.iter().any(|kill| kill.outcome == Outcome::Planned) {
+            run.kills.retain(|kill| kill.outcome != Outcome::Planned);
+            run.seed = run.id;
+            return self.first_set(run);
+        }
         record::expire(run, self.world, self.now);
         record::refuse(run, self.most(run), self.now);
         self.decision.kills.extend(effect::victims(run, self.now));

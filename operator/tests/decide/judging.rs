@@ -47,6 +47,10 @@ fn no_run_begins_while_halted_or_aborted_and_a_schedule_goes_on_later() {
     sim.look(Fault::None);
     assert_eq!((sim.status().phase, sim.status().reason), (Some(Phase::Waiting), Some(Reason::Halted)));
     assert!(sim.status().run.is_none());
+    // As long as nothing changes there is nothing to write.
+    sim.now += SignedDuration::from_secs(2);
+    sim.look(Fault::None);
+    assert_eq!(sim.written.len(), 1);
     sim.halted = false;
     assert_eq!(sim.complete(LIMIT).verdict, Some(Verdict::Passed));
 
