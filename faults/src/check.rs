@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     backend::is_ready,
     clients::Manner,
-    history::{Step, experiments, run_of, steps, uid},
+    history::{Step, last, run_of, steps, uid},
     lab::{Happening, Played},
     net::Fate,
     protocol::protocol,
@@ -45,6 +45,8 @@ struct Judge<'a> {
     /// Pods that an operator ended.
     killed: BTreeSet<String>,
     ready: BTreeSet<String>,
+    /// Pods that may be down at once.
+    limit: usize,
     /// How many targets are ready is not the operator's doing alone, or not as it was shown.
     disturbed: bool,
     /// The operators' clocks agree and go forward.
@@ -65,6 +67,10 @@ impl<'a> Judge<'a> {
     fn new(played: &'a Played) -> Self {
         let happened = |which: fn(&Happening) -> bool| played.happenings.iter().any(|(_, happening)| which(happening));
         let stale = played.network.sent().iter().any(|(_, fate)| matches!(fate, Fate::Stale(_)));
+        // What is not said as a number is of those that there are.
+        let is_relative = !played.workload.pods.contains("one") && !played.workload.pods.contains("fixed");
+        let scaled = happened(|happening| matches!(happening, Happening::Scale(_)));
+        let limit = if is_relative && scaled { usize::MAX } else { played.workload.limit };
         Self {
             played,
             wrong: vec![],
@@ -74,6 +80,7 @@ impl<'a> Judge<'a> {
             sets: BTreeMap::new(),
             killed: BTreeSet::new(),
             ready: BTreeSet::new(),
+            limit,
             disturbed: stale || happened(touches_targets),
             // Clocks that differ or go back say nothing of what was due when.
             punctual: played.skews.iter().all(|skew| *skew >= SignedDuration::ZERO && *skew == played.skews[0])
@@ -152,8 +159,8 @@ impl<'a> Judge<'a> {
             return;
         }
         let left = self.ready.iter().filter(|ready| **ready != uid).count();
-        let workload = &self.played.workload;
-        if left + workload.limit.min(workload.backends) < workload.backends {
+        let backends = self.played.workload.backends;
+        if left + self.limit.min(backends) < backends {
             self.fails(format!("{name} was killed when no more than {left} others were ready"));
         }
     }
@@ -204,7 +211,7 @@ impl<'a> Judge<'a> {
             sets.entry(kill.slot).or_default().insert(kill.uid.clone());
         }
         for (slot, set) in sets {
-            let limit = self.played.workload.limit;
+            let limit = self.limit;
             if set.len() > limit {
                 self.fails(format!("set {slot} has {} victims, more than {limit}", set.len()));
             }
@@ -269,7 +276,7 @@ impl<'a> Judge<'a> {
     fn end(&mut self, steps: &[Step]) {
         // 4. It ends, or says why it waits.
         if !self.played.ended {
-            let last = experiments(steps).into_values().last().and_then(|last| last.status);
+            let last = last(steps).and_then(|last| last.status.clone());
             // It says what it waits for: its time, or somebody's leave.
             let waits = [Reason::Scheduled, Reason::Suspended, Reason::AbortRequested, Reason::Halted].map(Some);
             if last.as_ref().is_some_and(|status| waits.contains(&status.reason)) {
@@ -281,7 +288,10 @@ impl<'a> Judge<'a> {
         // 6. What has ended is left alone.
         let sent = self.played.network.sent();
         let late: Vec<_> = sent[self.played.quiet_from..].iter().filter(|(sent, _)| !sent.is_watching()).collect();
-        if let Some((first, _)) = late.first().filter(|_| self.played.ended && self.played.workload.runs == 1) {
+        // What somebody changed may be told late.
+        let told_late = self.played.network.swapped() > 0 && !self.played.happenings.is_empty();
+        let quiet = self.played.ended && self.played.workload.runs == 1 && !told_late;
+        if let Some((first, _)) = late.first().filter(|_| quiet) {
             self.fails(format!("{} requests after the end, first {} {}", late.len(), first.method, first.path));
         }
         // 4. Nobody turns in circles.

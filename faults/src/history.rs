@@ -57,6 +57,14 @@ pub fn experiments(steps: &[Step]) -> BTreeMap<String, ChaosExperiment> {
     all
 }
 
+/// The experiment as it stood at the end, or when it was deleted; of several under the name the newest.
+pub fn last(steps: &[Step]) -> Option<&ChaosExperiment> {
+    steps.iter().rev().find_map(|step| match step {
+        Step::Experiment(experiment) if experiment.metadata.name.as_deref() == Some("outage") => Some(&**experiment),
+        _ => None,
+    })
+}
+
 /// The run of a status.
 pub fn run_of(status: Option<&ChaosExperimentStatus>) -> Option<&Run> {
     status?.run.as_ref()

@@ -136,8 +136,8 @@ pub struct Played {
 
 /// A run may take so long, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// What is under way at the end of a run ends in this time.
-const SETTLE: Duration = Duration::from_secs(12);
+/// What is under way at the end of a run ends in this time: one look at most, in which nothing is answered.
+const SETTLE: Duration = Duration::from_secs(45);
 /// After that nothing may happen in this time.
 const QUIET: Duration = Duration::from_secs(120);
 

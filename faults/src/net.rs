@@ -114,6 +114,7 @@ struct State {
     lines: LinePlan,
     sent: Vec<(Sent, Fate)>,
     told: usize,
+    swapped: usize,
     asleep: HashMap<usize, Instant>,
 }
 
@@ -124,7 +125,7 @@ impl Network {
             server,
             defect,
             opened: Instant::now(),
-            state: Mutex::new(State { plan, lines, sent: vec![], told: 0, asleep: HashMap::new() }),
+            state: Mutex::new(State { plan, lines, sent: vec![], told: 0, swapped: 0, asleep: HashMap::new() }),
         })
     }
 
@@ -141,6 +142,11 @@ impl Network {
     /// How many lines of watches were told so far.
     pub fn told(&self) -> usize {
         self.lock().told
+    }
+
+    /// How many of them were held back until the next one came, which may be a minute later.
+    pub fn swapped(&self) -> usize {
+        self.lock().swapped
     }
 
     /// A client for a process. `again`: it tries again by itself, as the real one for lists and watches does.
@@ -272,7 +278,9 @@ impl Network {
                         let mut state = network.lock();
                         let number = state.told;
                         state.told += 1;
-                        (state.lines)(number)
+                        let fate = (state.lines)(number);
+                        state.swapped += usize::from(fate == LineFate::Swap);
+                        fate
                     };
                     let (told, held) = match fate {
                         LineFate::Pass => (line, None),

@@ -33,7 +33,7 @@ use crate::{
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// A kill whose outcome is not known yet is looked into again after this time.
 const AFTER_UNKNOWN: Duration = Duration::from_millis(500);
-/// How often an outcome is written anew when somebody else has written in between.
+/// How often the outcome of a kill is written anew when somebody else has written in between, or the API server does not answer.
 const WRITES: usize = 5;
 /// The Events of one look may take so long.
 const EVENTS_LIMIT: Duration = Duration::from_secs(2);
@@ -251,7 +251,8 @@ fn is_blocked(experiment: &ChaosExperiment, victim: &Victim) -> bool {
     kills.iter().any(|kill| (&kill.uid, kill.slot, kill.outcome) == (&victim.uid, victim.slot, Outcome::Blocked))
 }
 
-/// Outcomes belong to the run that planned the kills, whoever else has written to the status meanwhile.
+/// Outcomes belong to the run that planned the kills, whoever else has written to the status meanwhile. Nobody else knows them,
+/// so a write that fails is tried again.
 async fn record(
     experiments: &Api<ChaosExperiment>,
     mut experiment: ChaosExperiment,
@@ -261,6 +262,7 @@ async fn record(
         return Ok(());
     }
     let planned_by = run_of(&experiment).map(|run| run.id);
+    let mut trouble = Error::Contended;
     for _ in 0..WRITES {
         let Some(run) =
             experiment.status.as_mut().and_then(|status| status.run.as_mut()).filter(|run| Some(run.id) == planned_by)
@@ -273,15 +275,20 @@ async fn record(
             return Ok(());
         }
         match write(experiments, &experiment).await {
+            Ok(_) => return Ok(()),
             Err(error) if error.is_conflict() => {}
-            result => return result.map(drop),
+            Err(error) => {
+                trouble = error;
+                tokio::time::sleep(AFTER_UNKNOWN).await;
+            }
         }
-        match in_time(experiments.get_opt(&experiment.name_any())).await? {
-            Some(fresh) => experiment = fresh,
-            None => return Ok(()),
+        match in_time(experiments.get_opt(&experiment.name_any())).await {
+            Ok(Some(fresh)) => experiment = fresh,
+            Ok(None) => return Ok(()),
+            Err(error) => trouble = error,
         }
     }
-    Err(Error::Contended)
+    Err(trouble)
 }
 
 /// Replaces the status on condition that nobody has written since it was read.

@@ -7,7 +7,7 @@ use std::{
 
 use breakwater_crds::KillRecord;
 use breakwater_faults::{
-    history::{experiments, steps},
+    history::{last, run_of, steps},
     lab::{OPENS, Played, Setup},
     net::Fate,
     sweep::{Case, sweep},
@@ -42,9 +42,10 @@ fn as_ever(played: &Played, time: Duration, excused: &AtomicUsize) -> Vec<String
 
 /// An outage that nobody held for a while may prove nothing; every other run comes to its verdict whoever dies.
 fn was_away_in_a_hold(played: &Played) -> bool {
-    let Some(experiment) = experiments(&steps(&played.server)).into_values().next_back() else { return false };
-    let Some(hold) = experiment.spec.kill.and_then(|kill| kill.hold_for) else { return false };
-    let Some(run) = experiment.status.and_then(|status| status.run) else { return false };
+    let steps = steps(&played.server);
+    let Some(experiment) = last(&steps) else { return false };
+    let Some(hold) = experiment.spec.kill.as_ref().and_then(|kill| kill.hold_for) else { return false };
+    let Some(run) = run_of(experiment.status.as_ref()) else { return false };
     let crashed = |fate: Fate| CRASHES.contains(&fate);
     let sent = played.network.sent();
     sent.iter().filter(|(_, fate)| crashed(*fate)).any(|(sent, _)| {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use breakwater_fake_apiserver::FakeApiServer;
 use breakwater_faults::{
-    history::{experiments, steps},
+    history::{last, steps},
     lab::{Played, Setup, play},
     net::Sent,
     workloads::Workload,
@@ -35,8 +35,8 @@ fn every(usual: usize) -> usize {
 
 /// How the last run of a played one ended.
 fn verdict(played: &Played) -> String {
-    let experiment = experiments(&steps(&played.server)).into_values().next_back();
-    let status = experiment.and_then(|experiment| experiment.status).unwrap_or_default();
+    let steps = steps(&played.server);
+    let status = last(&steps).and_then(|experiment| experiment.status.clone()).unwrap_or_default();
     let last = status.history.last().map(|run| run.verdict);
     last.or(status.verdict).map_or("none".into(), |verdict| format!("{verdict:?}"))
 }

@@ -42,8 +42,8 @@ pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
         // Of two operators, one may find gone, or too late for itself, what the other has just killed.
         let unsettled = |outcome| match outcome {
             Outcome::Planned => true,
-            // That it was not sent in time is no news of one that was forbidden all the time.
-            Outcome::Blocked => attempt.outcome != Outcome::Failed,
+            // That it was not sent in time, or nobody knows, is no news of one that was forbidden all the time.
+            Outcome::Blocked => !matches!(attempt.outcome, Outcome::Failed | Outcome::Unknown),
             Outcome::Gone | Outcome::Failed | Outcome::Unknown => is_done(attempt.outcome),
             _ => false,
         };
@@ -70,12 +70,14 @@ fn is_done(outcome: Outcome) -> bool {
 
 /// Kills that can no longer be sent in time get their outcome.
 pub fn expire(run: &mut Run, world: &World, now: Timestamp) {
-    give_up(run, world, "not sent in time", |run, kill| now > deadline(run, kill));
+    give_up(run, world, "not sent in time", |run, kill| kill.outcome == Outcome::Planned && now > deadline(run, kill));
 }
 
-/// Kills of a run that has ended get their outcome.
-pub fn abandon(run: &mut Run, world: &World) {
-    give_up(run, world, "not sent: the run had ended", |_, _| true);
+/// Kills of a run that has ended get their outcome; one that was forbidden up to now may have been allowed since.
+pub fn abandon(run: &mut Run, world: &World, now: Timestamp) {
+    let pending: Vec<_> =
+        run.kills.iter().filter(|kill| is_pending(run, kill, now)).map(|kill| kill.uid.clone()).collect();
+    give_up(run, world, "not sent: the run had ended", |_, kill| pending.contains(&kill.uid));
 }
 
 /// Of the kills that can still come to something, those beyond `most` are not done: no operator has written them.
@@ -90,7 +92,7 @@ pub fn refuse(run: &mut Run, most: usize, now: Timestamp) {
 
 /// What still lives was not killed; what does not may have been, and the answer was lost.
 fn give_up(run: &mut Run, world: &World, why: &str, which: impl Fn(&Run, &KillRecord) -> bool) {
-    let planned = run.kills.iter().filter(|kill| kill.outcome == Outcome::Planned && which(run, kill));
+    let planned = run.kills.iter().filter(|kill| which(run, kill));
     let attempts: Vec<_> = planned
         .map(|kill| {
             let lives = world.targets.iter().any(|pod| pod.uid == kill.uid && pod.alive);

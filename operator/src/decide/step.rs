@@ -249,7 +249,7 @@ impl Step<'_> {
         if let Some(ending) = self.ending.take() {
             let ending = disturb::temper(ending, &run);
             run.completed_at = Some(self.now);
-            record::abandon(&mut run, self.world);
+            record::abandon(&mut run, self.world, self.now);
             record::calls(&mut run, self.world);
             self.decision.kills.clear();
             self.decision.notices.push(Notice::completed(&ending));
