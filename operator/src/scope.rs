@@ -64,6 +64,10 @@ mod tests {
         let named = Scope { named: vec!["shop".into(), "harbour".into()], label_required: true, own: own.clone() };
         let opted_in = Scope { named: vec![], label_required: true, own: own.clone() };
         let all = Scope { named: vec![], label_required: false, own };
+        let outside = Scope { own: None, ..all.clone() };
+        let follows =
+            [&named, &opted_in, &all, &Scope { own: None, ..opted_in.clone() }, &outside].map(Scope::follows_labels);
+        assert_eq!(follows, [false, true, true, true, false], "a watch on namespaces is for where a label decides");
         for (scope, namespace, labels, words) in [
             (&named, "shop", &plain, None),
             (&named, "harbour", &plain, None),

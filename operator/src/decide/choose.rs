@@ -126,3 +126,35 @@ fn take(
     }
     victims
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn later_sets_are_as_large_as_the_first_one_unless_all_are_to_be_down() {
+        for (pods, min_available, radius) in [
+            (json!({"all": {}}), 0, 128),
+            (json!({"all": {}}), 1, 2),
+            (json!({"fixed": 2}), 0, 2),
+            (json!({"percent": 40}), 1, 2),
+        ] {
+            let spec = json!({"selector": {}, "pods": pods, "minAvailable": min_available});
+            let spec: Spec = serde_json::from_value(spec).unwrap();
+            let target = Target {
+                name: "backend".into(),
+                uid: "1".into(),
+                resource_version: None,
+                node: None,
+                ready: true,
+                alive: true,
+                exempt: false,
+                owner: None,
+            };
+            let choice = Choice { victims: vec![target; 2], spared: vec![] };
+            assert_eq!(choice.radius(&spec), radius, "{pods}, at least {min_available}");
+        }
+    }
+}
