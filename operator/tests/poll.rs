@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::{Body, Bytes},
     extract::Query,
     http::{StatusCode, header},
     response::{IntoResponse, Redirect, Response},
@@ -19,6 +20,7 @@ use breakwater_operator::{
     metrics::Metrics,
     poll::{Endpoint, Heard, Poller},
 };
+use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use tokio::{net::TcpListener, sync::mpsc};
 use uuid::Uuid;
@@ -69,6 +71,19 @@ async fn lie(field: &'static str, value: serde_json::Value) -> axum::Json<serde_
     axum::Json(document)
 }
 
+fn body(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Body {
+    Body::from_stream(bytes.map(Ok::<_, std::convert::Infallible>))
+}
+
+/// A byte every half a second, each of them in time.
+fn drip() -> impl Stream<Item = Bytes> {
+    let tick = tokio::time::interval(Duration::from_millis(500));
+    stream::unfold(tick, async |mut tick| {
+        tick.tick().await;
+        Some((Bytes::from_static(b" "), tick))
+    })
+}
+
 async fn serve() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -84,6 +99,13 @@ async fn serve() -> SocketAddr {
         .route("/broken", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
         .route("/text", get(|| async { "all is well\u{1b}[31m" }))
         .route("/huge", get(|| async { ([(header::CONTENT_TYPE, "application/json")], " ".repeat(3 << 20)) }))
+        .route("/drip", get(async || body(drip())))
+        .route("/endless", get(async || body(stream::repeat_with(|| Bytes::from(vec![b' '; 1 << 16])))))
+        // Ten gigabytes of zeros, for whoever unpacks it.
+        .route(
+            "/bomb",
+            get(|| async { ([(header::CONTENT_ENCODING, "gzip")], [31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 237]) }),
+        )
         .route("/silent", get(std::future::pending::<()>));
     tokio::spawn(axum::serve(listener, app).into_future());
     address
@@ -138,6 +160,9 @@ async fn what_is_no_answer_is_told_in_words_and_changes_nothing() {
         ("/text", "backend", "no breaker status"),
         ("/huge", "backend", "longer than"),
         ("/silent", "backend", "no answer within 2s"),
+        ("/drip", "backend", "no answer within 2s"),
+        ("/endless", "backend", "longer than"),
+        ("/bomb", "backend", "no breaker status"),
         ("/other-pod", "backend", "another pod"),
         ("/newer", "backend", "the schema v2"),
         ("/leaps", "backend", "out of range"),

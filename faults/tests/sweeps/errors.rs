@@ -28,7 +28,7 @@ const LONGER: Duration = Duration::from_secs(10 + 30);
 #[test]
 fn at_every_request() {
     let known = know(workloads::all());
-    let cases = Cases::new(&known, 41, |known| known.requests * ERRORS.len());
+    let cases = Cases::new(&known, 16, |known| known.requests * ERRORS.len());
     let case = |number| {
         let (known, number) = cases.get(number);
         let (index, error) = (number / ERRORS.len(), ERRORS[number % ERRORS.len()]);

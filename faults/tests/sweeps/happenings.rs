@@ -47,7 +47,7 @@ fn happenings() -> Vec<Happening> {
 fn at_every_moment_of_every_workload() {
     let (known, happenings) = (know(workloads::all()), happenings());
     let moments = 16;
-    let cases = Cases::new(&known, 40, |_| happenings.len() * moments);
+    let cases = Cases::new(&known, 20, |_| happenings.len() * moments);
     let case = |number| {
         let (known, number) = cases.get(number);
         let happening = happenings[number % happenings.len()].clone();

@@ -90,7 +90,7 @@ fn every_older_version_at_every_read() {
     let reads: Vec<_> = known.iter().map(reads).collect();
     let counts: std::collections::BTreeMap<_, _> =
         known.iter().zip(&reads).map(|(known, reads)| (known.workload.name, reads.len())).collect();
-    let cases = Cases::new(&known, 40, |known| counts[known.workload.name]);
+    let cases = Cases::new(&known, 20, |known| counts[known.workload.name]);
     let case = |number| {
         let (known, number) = cases.get(number);
         let of = known.workload.name;

@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 pub use calendar::{Calendar, Due, MISSED_AT_MOST};
 pub use effect::{Notice, Victim};
-pub use record::{Attempt, outcomes, readable};
+pub use record::{Attempt, clients, outcomes, readable};
 pub use start::is_active;
 
 use crate::world::World;

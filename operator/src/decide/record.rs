@@ -12,7 +12,10 @@ use super::{
     effect::{Notice, deadline, is_pending},
     elapsed,
 };
-use crate::world::{ReplicaView, Report, Seen, World};
+use crate::{
+    error::API_LIMIT,
+    world::{ReplicaView, Report, Seen, World},
+};
 
 /// States that are kept of a replica's way; one more than an expectation can have, so that a longer way never looks as expected.
 const MAX_SEQUENCE: usize = 17;
@@ -70,14 +73,16 @@ fn is_done(outcome: Outcome) -> bool {
 
 /// Kills that can no longer be sent in time get their outcome.
 pub fn expire(run: &mut Run, world: &World, now: Timestamp) {
-    give_up(run, world, "not sent in time", |run, kill| kill.outcome == Outcome::Planned && now > deadline(run, kill));
+    give_up(run, world, now, "not sent in time", |run, kill| {
+        kill.outcome == Outcome::Planned && now > deadline(run, kill)
+    });
 }
 
 /// Kills of a run that has ended get their outcome; one that was forbidden up to now may have been allowed since.
 pub fn abandon(run: &mut Run, world: &World, now: Timestamp) {
     let pending: Vec<_> =
         run.kills.iter().filter(|kill| is_pending(run, kill, now)).map(|kill| kill.uid.clone()).collect();
-    give_up(run, world, "not sent: the run had ended", |_, kill| pending.contains(&kill.uid));
+    give_up(run, world, now, "not sent: the run had ended", |_, kill| pending.contains(&kill.uid));
 }
 
 /// Of the kills that can still come to something, those beyond `most` are not done: no operator has written them.
@@ -90,14 +95,18 @@ pub fn refuse(run: &mut Run, most: usize, now: Timestamp) {
     }
 }
 
-/// What still lives was not killed; what does not may have been, and the answer was lost.
-fn give_up(run: &mut Run, world: &World, why: &str, which: impl Fn(&Run, &KillRecord) -> bool) {
+/// What still lives was not killed, if no request can be on its way any more; what does not may have been, and the answer was lost.
+fn give_up(run: &mut Run, world: &World, now: Timestamp, why: &str, which: impl Fn(&Run, &KillRecord) -> bool) {
     let planned = run.kills.iter().filter(|kill| which(run, kill));
     let attempts: Vec<_> = planned
         .map(|kill| {
             let lives = world.targets.iter().any(|pod| pod.uid == kill.uid && pod.alive);
             let (outcome, message) = match &world.unseen {
                 Some(_) => (Outcome::Unknown, "the pods could not be listed"),
+                // Another operator may have sent it since, and died.
+                None if lives && elapsed(deadline(run, kill), now) <= API_LIMIT => {
+                    (Outcome::Unknown, "it lived a moment before, and could still be sent")
+                }
                 None if lives => (Outcome::Failed, why),
                 None => (Outcome::Gone, "gone when it was looked at again"),
             };
