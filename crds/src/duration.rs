@@ -9,13 +9,14 @@ use jiff::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// CEL rule of every duration in the spec: what Gateway API's GEP-2257 allows of Go's durations, units in order.
+/// CEL rule of every duration in the spec: what Gateway API's GEP-2257 allows of Go's durations, units in order, and a fraction of
+/// seconds, as [`Duration`] prints it: what is read can be written back.
 pub(crate) const RULE: &str =
-    "self.matches('^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?([0-9]{1,5}ms)?$') && self != ''";
+    "self.matches('^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}([.][0-9]{1,3})?s)?([0-9]{1,5}ms)?$') && self != ''";
 
 /// What the API server says to a duration that breaks [`RULE`].
 pub(crate) const MESSAGE: &str =
-    "must be a duration of whole hours, minutes, seconds and milliseconds in this order, such as 500ms, 15s or 1m30s";
+    "must be a duration of hours, minutes, seconds and milliseconds in this order, such as 500ms, 15s or 1m30s";
 
 /// A length of time, never negative, written like Go's durations: `500ms`, `15s`, `1m30s`.
 ///

@@ -37,12 +37,14 @@ pub struct Client {
     pub name: String,
     /// Labels of its pods, in the experiment's own namespace. It must not be empty.
     #[schemars(schema_with = "selector::bounded")]
-    #[x_kube(validation = Rule::new(selector::RULE).message(selector::MESSAGE), validation = Rule::new(selector::VALUES_RULE).message(selector::VALUES_MESSAGE))]
+    #[x_kube(validation = Rule::new(selector::RULE).message(selector::MESSAGE), validation = Rule::new(selector::VALUES_RULE).message(selector::VALUES_MESSAGE),
+        validation = Rule::new(selector::LABELS_RULE).message(selector::LABELS_MESSAGE),
+        validation = Rule::new(selector::EXPRESSIONS_RULE).message(selector::EXPRESSIONS_MESSAGE))]
     pub selector: LabelSelector,
     /// The port of its status endpoint: a number, or the name of a container port.
     #[schemars(schema_with = "port_schema")]
-    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 && self <= 65535 : self.size() >= 1 && self.size() <= 63")
-        .message("must be a port between 1 and 65535, or the name of a container port"))]
+    #[x_kube(validation = Rule::new("self == string(self) ? self.size() >= 1 && self.size() <= 15 : self >= 1 && self <= 65535")
+        .message("must be a port between 1 and 65535, or the name of a container port, which has at most 15 letters"))]
     pub port: IntOrString,
     /// The path of its status endpoint, without a query. Default /status.
     #[serde(default = "default_path")]

@@ -97,7 +97,9 @@ impl ChaosExperimentSpec {
 pub struct Target {
     /// Labels of the pods, as in a Deployment's selector. It must not be empty.
     #[schemars(schema_with = "selector::bounded")]
-    #[x_kube(validation = Rule::new(selector::RULE).message(selector::MESSAGE), validation = Rule::new(selector::VALUES_RULE).message(selector::VALUES_MESSAGE))]
+    #[x_kube(validation = Rule::new(selector::RULE).message(selector::MESSAGE), validation = Rule::new(selector::VALUES_RULE).message(selector::VALUES_MESSAGE),
+        validation = Rule::new(selector::LABELS_RULE).message(selector::LABELS_MESSAGE),
+        validation = Rule::new(selector::EXPRESSIONS_RULE).message(selector::EXPRESSIONS_MESSAGE))]
     pub selector: LabelSelector,
     /// Only pods that this workload owns, directly or through a ReplicaSet. Absent: all that the selector matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]

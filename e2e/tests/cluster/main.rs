@@ -8,6 +8,7 @@ mod inconclusive;
 mod keep_alive;
 mod limits;
 mod long;
+mod manifests;
 mod outage;
 mod protocol;
 mod refused;

@@ -16,7 +16,7 @@ spec:
 ";
 
 /// A change to the good manifest, and words that the refusal must have: the field, and what to write instead.
-const BAD: [(&str, &str, &[&str]); 43] = [
+const BAD: [(&str, &str, &[&str]); 46] = [
     ("{matchLabels: {app: backend}}", "{}", &["spec.target.selector", "at least one label", "app: backend"]),
     ("{matchLabels: {app: backend}}", "{matchLabels: {}}", &["spec.target.selector", "at least one label"]),
     ("{matchLabels: {app: client}}", "{}", &["spec.observe.clients[0].selector", "at least one label"]),
@@ -59,7 +59,10 @@ const BAD: [(&str, &str, &[&str]); 43] = [
     ("timeout: 5m", "schedule: {cron: '* * * * * *'}", &["spec.schedule.cron", "no field for seconds"]),
     ("timeout: 5m", "schedule: {cron: 'soon or so'}", &["spec.schedule.cron", "five fields"]),
     ("timeout: 5m", "schedule: {cron: '0 9 * * *', at: 2026-12-01T09:00:00Z}", &["spec.schedule", "not both"]),
-    ("timeout: 5m", "schedule: {at: tomorrow}", &["spec.schedule.at", "date-time"]),
+    ("timeout: 5m", "schedule: {at: tomorrow}", &["spec.schedule.at", "such as 2026-12-01T09:00:00Z"]),
+    ("timeout: 5m", "schedule: {at: [2026]}", &["spec.schedule.at", "must be of type string"]),
+    ("{matchLabels: {app: backend}}", "{matchLabels: {app: back end}}", &["spec.target.selector", "no label can have"]),
+    ("port: http", "port: no-port-has-such-a-name", &["spec.observe.clients[0].port", "at most 15"]),
     ("timeout: 5m", "schedule: {timeZone: Europe/Berlin}", &["spec.schedule", "are for cron"]),
     (
         "timeout: 5m",
@@ -67,7 +70,11 @@ const BAD: [(&str, &str, &[&str]); 43] = [
         &["spec.schedule.timeZone", "Europe/Berlinn"],
     ),
     ("timeout: 5m", "schedule: {cron: '0 9 * * *', excluded: [{}]}", &["spec.schedule.excluded[0]", "empty window"]),
-    ("timeout: 5m", "schedule: {cron: '0 9 * * *', excluded: [{from: '25:00'}]}", &["spec.schedule.excluded[0].from"]),
+    (
+        "timeout: 5m",
+        "schedule: {cron: '0 9 * * *', excluded: [{from: '25:00'}]}",
+        &["spec.schedule.excluded[0].from", "such as 09:30"],
+    ),
     ("timeout: 5m", "schedule: {cron: '0 9 * * *', excluded: [{days: [Someday]}]}", &["days", "Mon"]),
     ("timeout: 5m", "schedule: {rounds: 11}", &["spec.schedule.rounds", "less than or equal to 10"]),
     ("timeout: 5m", "schedule: {pauseBetweenRounds: 2h}", &["spec.schedule.pauseBetweenRounds", "at most 1h"]),

@@ -102,7 +102,7 @@ fn run(status: &ChaosExperimentStatus) -> Option<&Run> {
 
 /// Looks at what is new since the last look, and at all that is recorded.
 #[derive(Default)]
-struct Watchdog {
+pub struct Watchdog {
     written: usize,
     killed: usize,
     /// Which round of which run, and whom it spared.
@@ -114,7 +114,7 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn check(&mut self, sim: &Sim) -> Result<(), TestCaseError> {
+    pub fn check(&mut self, sim: &Sim) -> Result<(), TestCaseError> {
         self.exempt.extend(sim.pods.iter().filter(|pod| pod.exempt).map(|pod| pod.uid.clone()));
         let Some(status) = sim
             .experiment

@@ -4,6 +4,7 @@ mod calendar;
 mod choosing;
 mod invariants;
 mod judging;
+mod manifests;
 mod runs;
 #[allow(dead_code, reason = "the example timeline uses the rest of it")]
 mod sim;

@@ -1,0 +1,132 @@
+//! Bad manifests by the thousand: what the real API server says to them, and whether what we know without a server agrees.
+//!
+//! `BREAKWATER_SEED=7` makes other ones; `BREAKWATER_EVERY=10` tries one of ten; `BREAKWATER_SHOW=100` prints so many refusals, to be read by a person.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use breakwater_crds::ChaosExperiment;
+use breakwater_e2e::bare;
+use breakwater_fake_apiserver::http::Request;
+use breakwater_manifests::{Checker, Mutant, examples, mutants};
+use futures::{StreamExt, stream};
+use kube::{Client, client::Body};
+use serde_json::Value;
+
+/// Manifests that are tried.
+const COUNT: usize = 10_000;
+/// Requests under way at a time.
+const AT_ONCE: usize = 8;
+
+/// What the API server makes of a manifest: what it would store, or what it says.
+type Answer = Result<Value, String>;
+
+/// What kube's client-side rules cannot say, and how it is known by what is said. Each is still met: the test says so.
+const LIMITS: [(&str, &str); 2] = [
+    ("kube knows no time zones, and takes any", "unknown time zone"),
+    (
+        "kube counts the bytes of a text, and the API server its letters",
+        "the name of a container port, which has at most 15",
+    ),
+];
+
+async fn ask(client: &Client, namespace: &str, manifest: &Value) -> Result<Answer> {
+    let uri = format!(
+        "/apis/chaos.breakwater.dev/v1alpha1/namespaces/{namespace}/chaosexperiments?dryRun=All&fieldValidation=Strict"
+    );
+    let request = Request::post(uri).header("content-type", "application/json").header("accept", "application/json");
+    let response = client.send(request.body(Body::from(manifest.to_string().into_bytes()))?).await?;
+    let code = response.status().as_u16();
+    let body: Value = serde_json::from_slice(&response.into_body().collect_bytes().await?)?;
+    let said = || body["message"].as_str().unwrap_or_default().to_string();
+    match code {
+        201 => Ok(Ok(body)),
+        400 | 413 | 422 => Ok(Err(said())),
+        _ => anyhow::bail!("the API server answers {code}: {}", said()),
+    }
+}
+
+/// A refusal has a changed field's path or its name; or the path of what it is in, and how it is called there, as a rule about
+/// several fields does.
+fn names_a_field(said: &str, fields: &[String]) -> bool {
+    fields.iter().any(|path| {
+        let parts: Vec<_> = path.split('.').map(|part| part.trim_end_matches("[0]")).collect();
+        let last = parts.last().is_some_and(|name| !name.is_empty() && said.contains(name));
+        let inside = parts.get(1..).is_some_and(|below| below.iter().any(|name| said.contains(&format!("{name} "))));
+        last || said.contains(path) || inside
+    })
+}
+
+/// What is wrong with an answer, if anything is.
+fn judge(mutant: &Mutant, answer: &Answer, checker: &Checker, limits: &mut BTreeSet<&'static str>) -> Option<String> {
+    if let Err(said) = answer
+        && !names_a_field(said, &mutant.fields)
+    {
+        return Some(format!("is refused without the field's name: {said}"));
+    }
+    if let Ok(stored) = answer
+        && let Err(error) = serde_json::from_value::<ChaosExperiment>(stored.clone())
+    {
+        return Some(format!("is taken, and cannot be read back: {error}"));
+    }
+    let ours = checker.check(&mutant.manifest).map(drop);
+    if answer.is_ok() == ours.is_ok() {
+        return None;
+    }
+    let only = match (answer, &ours) {
+        (Err(said), _) => said.clone(),
+        (_, ours) => ours.as_ref().err().map(ToString::to_string).unwrap_or_default(),
+    };
+    if let Some((why, _)) = LIMITS.iter().find(|(_, words)| only.contains(words)) {
+        limits.insert(why);
+        return None;
+    }
+    let who = if answer.is_err() { "the API server" } else { "us" };
+    Some(format!("is refused by {who} alone: {only}"))
+}
+
+#[tokio::test]
+async fn bad_manifests_are_refused_by_name_and_as_we_would() {
+    bare("manifests", async |client, namespace| -> Result<()> {
+        let asked = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<usize>().ok());
+        let (seed, show) = (asked("BREAKWATER_SEED").unwrap_or(1) as u64, asked("BREAKWATER_SHOW").unwrap_or(0));
+        let every = asked("BREAKWATER_EVERY").unwrap_or(1);
+        let checker = Checker::new();
+        for (name, manifest) in examples() {
+            let taken = ask(&client, namespace, &manifest).await?;
+            ensure!(taken.is_ok() && checker.check(&manifest).is_ok(), "the example {name} is refused: {taken:?}");
+        }
+        let made: Vec<_> = mutants(seed, COUNT).into_iter().step_by(every).collect();
+        let count = made.len();
+        let answers = stream::iter(&made).map(|mutant| async {
+            ask(&client, namespace, &mutant.manifest).await.with_context(|| mutant.what.clone())
+        });
+        let answers: Vec<_> = answers.buffered(AT_ONCE).collect().await;
+        let (mut wrong, mut limits, mut taken) = (vec![], BTreeSet::new(), 0);
+        for (number, (mutant, answer)) in made.iter().zip(answers).enumerate() {
+            let answer = answer?;
+            taken += usize::from(answer.is_ok());
+            if let Err(said) = &answer
+                && show > 0
+                && number % (count / show).max(1) == 0
+            {
+                println!("{}\n    {said:.600}", mutant.what);
+            }
+            wrong.extend(
+                judge(mutant, &answer, &checker, &mut limits).map(|what| format!("{} {what:.600}", mutant.what)),
+            );
+        }
+        println!("{count} manifests: {taken} taken, {} refused", count - taken);
+        let first: Vec<_> = wrong.iter().take(show.max(20)).cloned().collect();
+        ensure!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), first.join("\n"));
+        for (why, _) in LIMITS {
+            ensure!(
+                every > 1 || limits.contains(why),
+                "this limit of the client-side rules is not met any more: {why}"
+            );
+        }
+        ensure!(taken > count / 10, "only {taken} manifests are taken: too few to learn from");
+        Ok(())
+    })
+    .await;
+}

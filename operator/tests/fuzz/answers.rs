@@ -1,0 +1,147 @@
+//! Any answer of a client: parsed, understood, recorded and judged.
+
+use std::time::Duration;
+
+use breakwater_breaker::wire::{Instance, StatusReport};
+use breakwater_manifests::TEXTS;
+use breakwater_operator::{
+    decide::decide,
+    poll::{Endpoint, understand},
+    world::ReplicaView,
+};
+use fastrand::Rng;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::{assert_fits, outage, sim::Sim};
+
+/// Documents that are tried.
+const DOCUMENTS: u64 = 2000;
+/// Looks with an answer each, before a new run is begun.
+const LOOKS: u64 = 60;
+
+fn endpoint(pod: &str) -> Endpoint {
+    Endpoint {
+        address: ([127, 0, 0, 1], 80).into(),
+        path: "/status".into(),
+        pod_uid: pod.into(),
+        breaker: "backend".into(),
+        interval: Duration::from_millis(500),
+    }
+}
+
+/// What the client would truly answer.
+fn truth(sim: &Sim) -> Value {
+    let client = &sim.clients[0];
+    let now = breakwater_breaker::Now::new(sim.now, Duration::from_secs(100));
+    let report = client.breaker.report(None, now).unwrap();
+    let instance = Instance { epoch: client.breaker.epoch(), pod_uid: Some(client.uid.clone()), started_at: sim.now };
+    serde_json::to_value(StatusReport { schema: "v1".into(), instance, now, breakers: vec![report] }).unwrap()
+}
+
+/// Where all values of the document are.
+fn places(value: &Value, at: &str, into: &mut Vec<String>) {
+    into.push(at.into());
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, inner)| places(inner, &format!("{at}/{name}"), into));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(number, inner)| places(inner, &format!("{at}/{number}"), into));
+        }
+        _ => {}
+    }
+}
+
+/// Changes one value somewhere in the document.
+fn spoil(document: &mut Value, random: &mut Rng) {
+    let mut all = vec![];
+    places(document, "", &mut all);
+    let Some(value) = document.pointer_mut(&all[random.usize(0..all.len())]) else { return };
+    match value {
+        Value::Object(fields) => match (random.bool(), fields.keys().next().cloned()) {
+            (true, Some(name)) => _ = fields.remove(&name),
+            _ => _ = fields.insert("unknown".into(), json!([{"a": null}])),
+        },
+        Value::Array(items) if !items.is_empty() => match random.u8(0..3) {
+            0 => items.extend(std::iter::repeat_n(items[0].clone(), random.usize(1..200))),
+            1 => _ = items.pop(),
+            _ => items.reverse(),
+        },
+        _ => *value = other(value, random),
+    }
+}
+
+fn other(value: &Value, random: &mut Rng) -> Value {
+    let numbers = [0, 1, 2, 3, 1 << 31, 1 << 53, i64::MAX as u64 - 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX];
+    match random.u8(0..10) {
+        0 => Value::Null,
+        1 => json!([]),
+        2 => json!({}),
+        3 => json!(-1),
+        4 => json!("Open"),
+        5 => json!("x".repeat(random.usize(0..5000))),
+        6 | 7 if value.is_number() => json!(numbers[random.usize(0..numbers.len())]),
+        6 => json!("HalfOpen"),
+        _ if value.is_number() => json!(random.u64(0..1000)),
+        _ => json!(TEXTS[random.usize(0..TEXTS.len())]),
+    }
+}
+
+#[test]
+fn whatever_a_client_answers_is_taken_or_refused_in_words() {
+    let (mut random, mut understood, mut refused) = (Rng::with_seed(1), 0, 0);
+    let mut sim = outage();
+    for number in 0..DOCUMENTS {
+        if number % LOOKS == 0 || sim.is_complete() {
+            sim = outage();
+            let until = random.u64(0..300);
+            (0..until).for_each(|_| sim.step(Default::default()));
+        }
+        let mut document = truth(&sim);
+        (0..random.u8(0..3)).for_each(|_| spoil(&mut document, &mut random));
+        let mut bytes = document.to_string().into_bytes();
+        if random.u8(0..8) == 0 {
+            let at = random.usize(0..bytes.len());
+            bytes[at] = random.u8(..);
+            bytes.truncate(random.usize(at..=bytes.len()));
+        }
+        let parsed = serde_json::from_slice::<StatusReport>(&bytes).map_err(|error| error.to_string());
+        let pod = sim.clients[0].uid.clone();
+        let answer = parsed.and_then(|report| understand(report, &endpoint(&pod), sim.now));
+        let mut world = sim.world();
+        let Some(view) = world.clients.first_mut().and_then(|client| client.replicas.first_mut()) else { continue };
+        match answer {
+            Ok((report, _)) => {
+                understood += 1;
+                *view = ReplicaView { report: Some(report), error: None, ..view.clone() };
+            }
+            Err(why) => {
+                refused += 1;
+                assert!(!why.is_empty());
+                view.error = Some(why);
+            }
+        }
+        let decision = decide(&sim.experiment, &world, sim.now);
+        assert_fits(&decision.status, format_args!("document {number}: {document}"));
+        for victim in &decision.kills {
+            let is_target = world.targets.iter().any(|pod| pod.uid == victim.uid && pod.may_be_killed());
+            assert!(is_target, "document {number}: {} is killed", victim.uid);
+        }
+        sim.experiment.status = Some(decision.status);
+        sim.now += SignedDuration::from_millis(500);
+    }
+    assert!(understood > DOCUMENTS / 5 && refused > DOCUMENTS / 5, "{understood} understood, {refused} refused");
+}
+
+#[test]
+fn bytes_are_no_document() {
+    let mut random = Rng::with_seed(2);
+    for _ in 0..20_000 {
+        let letters = b"{}[]\",:0123456789eE+-.truefalsn\\u \n\xff\xc3\x28abreakers";
+        let bytes: Vec<u8> = (0..random.usize(0..200)).map(|_| letters[random.usize(0..letters.len())]).collect();
+        assert!(serde_json::from_slice::<StatusReport>(&bytes).is_err());
+    }
+    let deep = "[".repeat(100_000);
+    assert!(serde_json::from_str::<StatusReport>(&deep).is_err());
+}
