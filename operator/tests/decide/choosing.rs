@@ -44,6 +44,22 @@ fn so_many_are_killed_and_never_more_than_the_rule_says() {
 }
 
 #[test]
+fn an_exempt_pod_is_never_chosen_and_one_that_does_not_serve_only_where_all_are() {
+    for (pods, chosen) in [("{all: {}}", &[1, 2, 3][..]), ("{fixed: 2}", &[2, 3]), ("{percent: 67}", &[2, 3])] {
+        for uid in 0..20 {
+            let mut sim = Sim::new(&manifest(pods, HELD, "{staysClosed: true}"), 4, 1);
+            sim.experiment.metadata.uid = Some(uuid::Uuid::from_u128(uid).to_string());
+            sim.pods[0].exempt = true;
+            sim.pods[1].ready_at = sim.now + SignedDuration::from_secs(60);
+            sim.plan();
+            let kills: BTreeSet<_> = sim.run().kills.iter().map(|kill| kill.uid.clone()).collect();
+            let wanted: BTreeSet<_> = chosen.iter().map(|at| sim.pods[*at].uid.clone()).collect();
+            assert_eq!(kills, wanted, "{pods}");
+        }
+    }
+}
+
+#[test]
 fn a_random_number_is_drawn_by_the_seed_within_its_bounds() {
     let count = |uid: u128| planned("{randomUpToPercent: 60}", 10, uid).run().kills.len();
     let drawn: Vec<_> = (0..60).map(count).collect();

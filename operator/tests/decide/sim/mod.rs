@@ -158,6 +158,7 @@ impl Sim {
     /// Up to the first set of kills, which is written down and not sent.
     pub fn plan(&mut self) {
         while self.experiment.status.is_none() || self.run().slot == 0 {
+            assert!(self.looks < 1000, "no kill was planned: {:?}", self.experiment.status);
             self.look(Fault::DeadBeforeEffects);
         }
     }
