@@ -26,6 +26,8 @@ pub struct Packed {
     pub digest: String,
     /// An OCI archive.
     pub file: PathBuf,
+    /// The program that is in it.
+    pub program: PathBuf,
 }
 
 /// Writes into each program from what crates it was made, as scanners read it.
@@ -73,7 +75,7 @@ fn build_in(workspace: &Workspace, root: &Path, target: &Path) -> Result<Vec<Pac
         let entrypoint = format!("/breakwater-{name}");
         let image = Image { name: &full_name, program: &program, entrypoint: &entrypoint, user: USER };
         let digest = archive::write(&image, &file).with_context(|| format!("cannot pack {full_name}"))?;
-        Ok(Packed { name: full_name, digest, file })
+        Ok(Packed { name: full_name, digest, file, program })
     };
     NAMES.into_iter().map(pack).collect()
 }

@@ -1,4 +1,4 @@
-//! The project's commands: `cargo demo`, `cargo e2e`, `cargo check-all` and `cargo cluster`.
+//! The project's commands: `cargo demo`, `cargo e2e`, `cargo check-all`, `cargo bench-operator` and `cargo cluster`.
 
 mod check_all;
 mod cluster;
@@ -7,6 +7,7 @@ mod demo;
 mod deny;
 mod e2e;
 mod images;
+mod size;
 mod steps;
 mod tools;
 mod wait;
@@ -36,6 +37,8 @@ enum Command {
     E2e(e2e::Args),
     /// Builds the images twice, the second time from a copy of this commit in another folder, and compares them
     Reproduce,
+    /// The operator at several sizes: how late kills are, and what it takes
+    BenchOperator(size::Args),
     /// A Kubernetes to try Breakwater on: start it, stop it, talk to it
     Cluster(cluster::Args),
 }
@@ -56,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::CheckAll(args) => check_all::run(&args),
         Command::E2e(args) => e2e::run(&args),
         Command::Reproduce => images::reproduce(&Workspace::find()?).map(|()| ExitCode::SUCCESS),
+        Command::BenchOperator(args) => size::bench(&args),
         Command::Cluster(args) => cluster::run(args),
     }
 }

@@ -101,6 +101,13 @@ pub fn all(workspace: &Workspace) -> Result<()> {
     build(workspace, CLUSTER.into_iter().chain(missing_tools()).collect())
 }
 
+/// What a control plane without nodes runs.
+pub fn control_plane(workspace: &Workspace) -> Result<PathBuf> {
+    let units = CLUSTER.into_iter().filter(|unit| ["etcd", "kubernetes"].contains(&unit.name)).collect();
+    build(workspace, units)?;
+    Ok(workspace.bin())
+}
+
 /// kubectl and helm, where this machine has none that fit.
 pub fn tools(workspace: &Workspace) -> Result<PathBuf> {
     build(workspace, missing_tools())?;

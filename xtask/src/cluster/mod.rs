@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
+pub use build::control_plane;
 pub use choose::Choice;
 use choose::Which;
 pub use local::traces::Traces;
@@ -160,7 +161,7 @@ impl<'a> Cluster<'a> {
 
     /// Makes images known to the cluster's nodes.
     pub fn load(&self, images: &[Packed]) -> Result<()> {
-        for Packed { name, digest, file } in images {
+        for Packed { name, digest, file, .. } in images {
             match self.kind {
                 Which::Local if local::images::import(self.workspace, name, digest, file)? => {
                     println!("{name}: loaded")

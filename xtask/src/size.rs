@@ -1,0 +1,42 @@
+//! `cargo bench-operator`: an API server of its own, and the program as it is in its image.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+
+use crate::cluster;
+use crate::images;
+use crate::workspace::{Workspace, cargo};
+
+/// Arguments of `cargo bench-operator`.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Args {
+    /// Handed to the benchmark as they are; --help tells them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+/// Builds what is needed and runs the benchmark.
+pub fn bench(args: &Args) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let mut run = with_programs(&workspace)?;
+    let status = run.arg("--").args(&args.args).status()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Of the same profile as the fault tests, so that most of it is built already: thousands of clients live in its process.
+fn with_programs(workspace: &Workspace) -> Result<Command> {
+    let programs = cluster::control_plane(workspace)?;
+    let images = images::build(workspace)?;
+    let operator =
+        images.into_iter().find(|image| image.name.contains("/operator:")).context("no operator was built")?;
+    let mut cargo = Command::new(cargo());
+    cargo.args(["run", "--locked", "--profile", "faults", "--package", "breakwater-size"]);
+    cargo
+        .current_dir(&workspace.root)
+        .env("BREAKWATER_PROGRAMS", programs)
+        .env("BREAKWATER_OPERATOR", operator.program);
+    Ok(cargo)
+}
