@@ -133,6 +133,42 @@ mod tests {
 
     use super::*;
 
+    fn target(uid: &str) -> Target {
+        Target {
+            name: uid.into(),
+            uid: uid.into(),
+            resource_version: None,
+            node: None,
+            ready: true,
+            alive: true,
+            exempt: false,
+            owner: None,
+        }
+    }
+
+    #[test]
+    fn a_share_is_of_those_that_live_and_those_that_are_about_to_go() {
+        for (pods, most) in [
+            (json!({"all": {}}), MAX_KILLS),
+            (json!({"one": {}}), 1),
+            (json!({"fixed": 3}), 3),
+            (json!({"fixed": 500}), MAX_KILLS),
+            (json!({"percent": 50}), 2),
+            (json!({"randomUpToPercent": 75}), 3),
+        ] {
+            let spec: Spec = serde_json::from_value(json!({"selector": {}, "pods": pods})).unwrap();
+            let kill = |uid: &str, outcome: &str| json!({"round": 1, "slot": 1, "pod": uid, "uid": uid, "plannedAt": Timestamp::UNIX_EPOCH, "outcome": outcome});
+            // Of five that there were, one is gone for good, and one is planned and no longer listed.
+            let kills = [kill("1", "Deleted"), kill("2", "Planned"), kill("3", "Planned")];
+            let run =
+                json!({"id": Uuid::nil(), "seed": Uuid::nil(), "startedAt": Timestamp::UNIX_EPOCH, "kills": kills});
+            let run: Run = serde_json::from_value(run).unwrap();
+            let ending = Target { alive: false, ..target("1") };
+            let targets = [ending, target("3"), target("4"), target("5")];
+            assert_eq!(super::most(&spec, &run, Timestamp::UNIX_EPOCH, &targets), most, "{pods}");
+        }
+    }
+
     #[test]
     fn later_sets_are_as_large_as_the_first_one_unless_all_are_to_be_down() {
         for (pods, min_available, radius) in [
@@ -143,17 +179,7 @@ mod tests {
         ] {
             let spec = json!({"selector": {}, "pods": pods, "minAvailable": min_available});
             let spec: Spec = serde_json::from_value(spec).unwrap();
-            let target = Target {
-                name: "backend".into(),
-                uid: "1".into(),
-                resource_version: None,
-                node: None,
-                ready: true,
-                alive: true,
-                exempt: false,
-                owner: None,
-            };
-            let choice = Choice { victims: vec![target; 2], spared: vec![] };
+            let choice = Choice { victims: vec![target("1"); 2], spared: vec![] };
             assert_eq!(choice.radius(&spec), radius, "{pods}, at least {min_available}");
         }
     }
