@@ -122,12 +122,14 @@ pub fn update(state: &mut State, call: &Call<'_>, mut sent: Value) -> Answer {
     if next == *current || call.route.dry_run {
         return Ok((200, next));
     }
-    let written = state.store.put(call.key(), next, call.by);
-    let metadata = &written["metadata"];
+    let metadata = &next["metadata"];
     let ended = metadata["deletionTimestamp"].is_string() && metadata["deletionGracePeriodSeconds"].as_i64() == Some(0);
-    if ended && !has_finalizers(&written) {
+    if ended && !has_finalizers(&next) {
+        // It goes as it was stored: the write that takes its last finalizer is answered, but never stored.
         state.store.remove(&call.key(), call.by);
+        return Ok((200, next));
     }
+    let written = state.store.put(call.key(), next, call.by);
     Ok((200, Value::clone(&written)))
 }
 

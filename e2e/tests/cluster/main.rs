@@ -8,7 +8,6 @@ mod inconclusive;
 mod keep_alive;
 mod limits;
 mod long;
-mod manifests;
 mod outage;
 mod protocol;
 mod refused;

@@ -59,6 +59,11 @@ struct Side {
 }
 
 impl Side {
+    fn new(client: Client, seed: u64, namespace: &str) -> Self {
+        let prefix = format!("s{seed}");
+        Self { client, namespace: namespace.into(), prefix, seen: BTreeMap::new(), names: BTreeMap::new() }
+    }
+
     fn name(&self, number: usize) -> String {
         format!("{}-{number}", self.prefix)
     }
@@ -158,6 +163,22 @@ impl Side {
         anyhow::bail!("the watch ended before {last} was told: {told:?}")
     }
 
+    /// Takes the finalizers off what the sequence has left, or its namespace would never be gone.
+    async fn release(&self) -> Result<()> {
+        let free = json!({"metadata": {"finalizers": null}});
+        for kind in 0..KINDS.len() {
+            let (_, list) = self.send("GET", &self.path(kind, ""), "application/json", &Value::Null).await?;
+            let names = list["items"].as_array().into_iter().flatten();
+            let held = names.filter(|item| item["metadata"]["finalizers"].is_array());
+            let held = held.filter_map(|item| item["metadata"]["name"].as_str());
+            for name in held.filter(|name| name.starts_with(&format!("{}-", self.prefix))) {
+                self.send("PATCH", &self.path(kind, &format!("/{name}")), "application/merge-patch+json", &free)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
     /// What both servers should say alike.
     fn plain(&mut self, answer: &Value) -> Value {
         if let Some(items) = answer["items"].as_array() {
@@ -227,17 +248,20 @@ fn object(kind: usize, name: &str, flavour: u8) -> Value {
     }
 }
 
-/// One sequence on both servers.
-async fn compare(seed: u64, real: &Client, namespace: &str) -> Result<usize> {
+/// One sequence on both servers; nothing of it is held on to afterwards.
+async fn compare(seed: u64, client: &Client, namespace: &str) -> Result<usize> {
+    let real = Side::new(client.clone(), seed, namespace);
+    let compared = played(seed, client, namespace).await;
+    real.release().await?;
+    compared
+}
+
+async fn played(seed: u64, real: &Client, namespace: &str) -> Result<usize> {
     let fake = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], || Timestamp::UNIX_EPOCH);
-    let side = |client: Client| Side {
-        client,
-        namespace: namespace.into(),
-        prefix: format!("s{seed}"),
-        seen: BTreeMap::new(),
-        names: BTreeMap::new(),
-    };
-    let (mut real, mut fake) = (side(real.clone()), side(Client::new(fake.service("test"), namespace)));
+    let (mut real, mut fake) = (
+        Side::new(real.clone(), seed, namespace),
+        Side::new(Client::new(fake.service("test"), namespace), seed, namespace),
+    );
     fake.send("POST", "/api/v1/namespaces", "application/json", &json!({"metadata": {"name": namespace}})).await?;
     let mut since = vec![];
     for side in [&real, &fake] {

@@ -13,7 +13,7 @@ use crate::{
     sim::{Client, Fault, STEP, Sim},
 };
 
-/// Manifests that are made; `e2e/tests/cluster/manifests.rs` shows the same ones to a real API server.
+/// Manifests that are made; `e2e/tests/manifests.rs` shows the same ones to a real API server.
 const COUNT: usize = 10_000;
 /// One of so many is tried; `BREAKWATER_EVERY=1` tries them all.
 const EVERY: usize = 10;

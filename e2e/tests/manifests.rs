@@ -1,4 +1,5 @@
-//! Bad manifests by the thousand: what the real API server says to them, and whether what we know without a server agrees.
+//! Bad manifests by the thousand: what the real API server says to them, and whether what we know without a server agrees. By itself, as
+//! so many requests would hold up the tests that are about time.
 //!
 //! `BREAKWATER_SEED=7` makes other ones; `BREAKWATER_EVERY=10` tries one of ten; `BREAKWATER_SHOW=100` prints so many refusals, to be read by a person.
 
