@@ -21,6 +21,12 @@ macro_rules! key {
     };
 }
 
+macro_rules! syntax {
+    () => {
+        "write letters, digits, '-', '_' and '.', at most 63, with a letter or a digit at both ends, and a key with or without a prefix, such as app or example.com/app"
+    };
+}
+
 /// CEL rule of the selectors of an experiment.
 pub(crate) const RULE: &str = "(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)";
 
@@ -55,10 +61,11 @@ pub(crate) const EXPRESSIONS_RULE: &str = concat!(
 );
 
 /// What the API server says to a selector that breaks [`LABELS_RULE`].
-pub(crate) const LABELS_MESSAGE: &str = "matchLabels has a key or a value that no label can have; write letters, digits, '-', '_' and '.', at most 63, with a letter or a digit at both ends, and a key with or without a prefix, such as app or example.com/app";
+pub(crate) const LABELS_MESSAGE: &str = concat!("matchLabels has a key or a value that no label can have; ", syntax!());
 
 /// What it says to one that breaks [`EXPRESSIONS_RULE`].
-pub(crate) const EXPRESSIONS_MESSAGE: &str = "matchExpressions have a key or a value that no label can have; write letters, digits, '-', '_' and '.', at most 63, with a letter or a digit at both ends, and a key with or without a prefix, such as app or example.com/app";
+pub(crate) const EXPRESSIONS_MESSAGE: &str =
+    concat!("matchExpressions have a key or a value that no label can have; ", syntax!());
 
 /// Kubernetes' own schema of a `LabelSelector`, with bounds: without them the API server takes the rules on it for too
 /// costly. 63 is the length of a label's value, 317 of its key (a prefix of 253, a slash, a name of 63).

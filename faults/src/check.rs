@@ -12,7 +12,6 @@ use crate::{
     clients::Manner,
     history::{Step, last, run_of, steps, uid},
     lab::{Happening, Played},
-    net::Fate,
     protocol::protocol,
 };
 
@@ -66,7 +65,6 @@ fn touches_targets(happening: &Happening) -> bool {
 impl<'a> Judge<'a> {
     fn new(played: &'a Played) -> Self {
         let happened = |which: fn(&Happening) -> bool| played.happenings.iter().any(|(_, happening)| which(happening));
-        let stale = played.network.sent().iter().any(|(_, fate)| matches!(fate, Fate::Stale(_)));
         // What is not said as a number is of those that there are.
         let is_relative = !played.workload.pods.contains("one") && !played.workload.pods.contains("fixed");
         let scaled = happened(|happening| matches!(happening, Happening::Scale(_)));
@@ -81,7 +79,7 @@ impl<'a> Judge<'a> {
             killed: BTreeSet::new(),
             ready: BTreeSet::new(),
             limit,
-            disturbed: stale || happened(touches_targets),
+            disturbed: played.network.lagged() || happened(touches_targets),
             // Clocks that differ or go back say nothing of what was due when.
             punctual: played.skews.iter().all(|skew| *skew >= SignedDuration::ZERO && *skew == played.skews[0])
                 && !happened(|happening| matches!(happening, Happening::Jump(seconds) if *seconds < 0)),

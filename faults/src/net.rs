@@ -83,6 +83,11 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Whether it is to take a pod away.
+    pub fn is_kill(&self) -> bool {
+        self.method == "DELETE" || self.path.contains("/eviction")
+    }
+
     /// Whether it asks for a watch, or for the first list of one: what says only when to look.
     pub fn is_watching(&self) -> bool {
         // Lists over all namespaces are what watches begin from; looks ask in one namespace.
@@ -142,6 +147,11 @@ impl Network {
     /// How many lines of watches were told so far.
     pub fn told(&self) -> usize {
         self.lock().told
+    }
+
+    /// Whether a read was answered as of an older revision.
+    pub fn lagged(&self) -> bool {
+        self.lock().sent.iter().any(|(_, fate)| matches!(fate, Fate::Stale(_)))
     }
 
     /// How many of them were held back until the next one came, which may be a minute later.

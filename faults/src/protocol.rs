@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use breakwater_fake_apiserver::{Logged, State, Verb};
 use serde_json::Value;
 
-use crate::{backend::is_ready, lab::Played, net::Fate};
+use crate::{backend::is_ready, lab::Played};
 
 /// What is wrong with the kills that operators sent, whether the server took them or not.
 pub fn protocol(played: &Played) -> Vec<String> {
     let state = played.server.state();
     let min = played.workload.min_available as usize;
-    let stale = played.network.sent().iter().any(|(_, fate)| matches!(fate, Fate::Stale(_)));
+    let stale = played.network.lagged();
     let mut wrong = vec![];
     // The last look of each operator at each pod, and at all pods: the revision that it was shown.
     let mut looks: BTreeMap<(&str, &str), u64> = BTreeMap::new();

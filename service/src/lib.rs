@@ -1,5 +1,5 @@
-//! What the operator, the client and the backend have in common as programs: durations and shares as people write them, log lines, and their end
-//! by a signal.
+//! What the operator, the client and the backend have in common as programs: durations and shares as people write them, log
+//! lines, and their end by a signal.
 
 pub mod duration;
 pub mod log;

@@ -66,7 +66,7 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     let cluster = steps.run("cluster up", || Cluster::up(workspace, args.cluster))?;
     let images = steps.run("images", || images::build(workspace))?;
     if args.long {
-        steps.run("the same images from another folder", || images::reproduce(workspace))?;
+        steps.run("the same images from another folder", || images::reproduce(workspace, &images))?;
     }
     steps.run("load images", || cluster.load(&images))?;
     steps.run("end-to-end tests", || e2e::run_all(workspace, &cluster))?;

@@ -38,9 +38,9 @@ pub fn build(workspace: &Workspace) -> Result<Vec<Packed>> {
     build_in(workspace, &workspace.root, &workspace.target.join("images"))
 }
 
-/// Builds them once more from a copy of this commit in another folder, and compares: whoever has the sources can check what
+/// Builds images once more from a copy of this commit in another folder, and compares: whoever has the sources can check what
 /// they are given.
-pub fn reproduce(workspace: &Workspace) -> Result<()> {
+pub fn reproduce(workspace: &Workspace, built: &[Packed]) -> Result<()> {
     let folder = workspace.target.join("reproduced");
     let copy = folder.join("src");
     if copy.exists() {
@@ -48,7 +48,7 @@ pub fn reproduce(workspace: &Workspace) -> Result<()> {
     }
     command::run(Command::new("git").args(["clone", "--quiet", "--local"]).arg(&workspace.root).arg(&copy))?;
     let again = build_in(workspace, &copy, &folder.join("target"))?;
-    for (once, twice) in build(workspace)?.iter().zip(&again) {
+    for (once, twice) in built.iter().zip(&again) {
         ensure!(once.digest == twice.digest, "{} is {} here and {} there", once.name, once.digest, twice.digest);
         println!("{}: {} twice", once.name, once.digest);
     }

@@ -58,7 +58,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::CheckAll(args) => check_all::run(&args),
         Command::E2e(args) => e2e::run(&args),
-        Command::Reproduce => images::reproduce(&Workspace::find()?).map(|()| ExitCode::SUCCESS),
+        Command::Reproduce => {
+            let workspace = Workspace::find()?;
+            images::reproduce(&workspace, &images::build(&workspace)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::BenchOperator(args) => size::bench(&args),
         Command::Cluster(args) => cluster::run(args),
     }

@@ -16,9 +16,10 @@ use breakwater_faults::{
 
 use jiff::SignedDuration;
 
-use crate::{Cases, know, verdict};
+use crate::{Cases, know, late, verdict};
 
-const CRASHES: [Fate; 3] = [Fate::DeadBefore, Fate::DeadAfter, Fate::AnswerLost];
+/// The ways to die at a request.
+pub const CRASHES: [Fate; 3] = [Fate::DeadBefore, Fate::DeadAfter, Fate::AnswerLost];
 /// How much longer a run may take for one crash: the time to take over, to hear the clients, and to look again.
 const LONGER: Duration = Duration::from_secs(30);
 
@@ -34,9 +35,7 @@ fn as_ever(played: &Played, time: Duration, excused: &AtomicUsize) -> Vec<String
             wrong.push(format!("the verdict is {said}, not {wanted}"));
         }
     }
-    if played.time > time {
-        wrong.push(format!("it took {:?}, longer than {time:?}", played.time));
-    }
+    wrong.extend(late(played, time));
     wrong
 }
 

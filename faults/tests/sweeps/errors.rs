@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use breakwater_faults::{
-    lab::Setup,
+    lab::{Played, Setup},
     net::{Fate, Sent},
     sweep::{Case, sweep},
     workloads,
 };
 
-use crate::{Cases, Known, know};
+use crate::{Cases, Known, know, late, times};
 
 const ERRORS: [Fate; 9] = [
     Fate::Status(409),
@@ -36,12 +36,8 @@ fn at_every_request() {
         let setup = Setup { plan, ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {error:?} at request {index}", known.workload.name), setup }
     };
-    let times: std::collections::BTreeMap<_, _> = known.iter().map(|known| (known.workload.name, known.time)).collect();
-    let in_time = |played: &breakwater_faults::lab::Played| {
-        let limit = times[played.workload.name] + LONGER;
-        let late = played.time > limit;
-        late.then(|| format!("it took {:?}, longer than {limit:?}", played.time)).into_iter().collect()
-    };
+    let times = times(&known);
+    let in_time = |played: &Played| late(played, times[played.workload.name] + LONGER);
     sweep(cases.count(), case, in_time).expect_none("one error");
 }
 
@@ -68,8 +64,7 @@ fn an_hour_is_asked_for_by_every_list_and_watch() {
     let busy = |known: &Known| known.sent.iter().filter(|sent| sent.is_watching()).map(|sent| sent.index).collect();
     let watching: Vec<Vec<usize>> = known.iter().map(busy).collect();
     let longest = watching.iter().map(Vec::len).max().unwrap_or_default() + 1;
-    let limits: std::collections::BTreeMap<_, _> =
-        known.iter().map(|known| (known.workload.name, known.time + LONGER)).collect();
+    let times = times(&known);
     let case = |number: usize| {
         let (which, nth) = (number / longest, number % longest);
         let (workload, wanted) = (&known[which].workload, watching[which].get(nth).copied());
@@ -86,10 +81,6 @@ fn an_hour_is_asked_for_by_every_list_and_watch() {
         Case { name, setup: Setup { plan, ..Setup::calm(workload) } }
     };
     // Three of them, one after the other.
-    let in_time = |played: &breakwater_faults::lab::Played| {
-        let limit = limits[played.workload.name] + LONGER * 2;
-        let late = played.time > limit;
-        late.then(|| format!("it took {:?}, longer than {limit:?}", played.time)).into_iter().collect()
-    };
+    let in_time = |played: &Played| late(played, times[played.workload.name] + LONGER * 3);
     sweep(known.len() * longest, case, in_time).expect_none("an hour is asked for");
 }

@@ -9,7 +9,7 @@ use breakwater_faults::{
     workloads,
 };
 
-use crate::{Cases, know, verdict};
+use crate::{Cases, crashes::CRASHES, know, verdict};
 
 fn happenings() -> Vec<Happening> {
     let says = |text: &str| Happening::ClientsAre(Manner::Says(text.into()));
@@ -93,16 +93,13 @@ fn kills(request: &breakwater_fake_apiserver::Logged) -> bool {
 fn a_run_that_is_stopped_while_its_operator_is_dead() {
     let known = know(workloads::all());
     let stops = [Happening::Suspend, Happening::Abort, Happening::Halt, Happening::Scale(0), Happening::Exempt(0)];
-    let crashes = [Fate::DeadBefore, Fate::DeadAfter, Fate::AnswerLost];
-    let cases = Cases::new(&known, 1, |_| stops.len() * crashes.len());
+    let cases = Cases::new(&known, 1, |_| stops.len() * CRASHES.len());
     let case = |number| {
         let (known, number) = cases.get(number);
-        let (stop, crash) = (stops[number / crashes.len()].clone(), crashes[number % crashes.len()]);
+        let (stop, crash) = (stops[number / CRASHES.len()].clone(), CRASHES[number % CRASHES.len()]);
         let mut first = true;
-        let plan = Box::new(move |sent: &Sent| {
-            let kills = sent.method == "DELETE" || sent.path.contains("/eviction");
-            if kills && std::mem::take(&mut first) { crash } else { Fate::Pass }
-        });
+        let plan =
+            Box::new(move |sent: &Sent| if sent.is_kill() && std::mem::take(&mut first) { crash } else { Fate::Pass });
         let name = format!("{}: {crash:?} at the first kill, then {stop:?}", known.workload.name);
         let happenings = vec![(known.first_kill + 100, stop)];
         Case { name, setup: Setup { plan, happenings, ..Setup::calm(&known.workload) } }

@@ -12,7 +12,7 @@ mod sabotage;
 mod several;
 mod stale;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use breakwater_fake_apiserver::FakeApiServer;
 use breakwater_faults::{
@@ -41,6 +41,12 @@ fn verdict(played: &Played) -> String {
     last.or(status.verdict).map_or("none".into(), |verdict| format!("{verdict:?}"))
 }
 
+/// What is wrong with a run that should not take longer than this.
+fn late(played: &Played, limit: Duration) -> Vec<String> {
+    let late = played.time > limit;
+    late.then(|| format!("it took {:?}, longer than {limit:?}", played.time)).into_iter().collect()
+}
+
 /// A workload, and what it takes when all is well.
 struct Known {
     workload: Workload,
@@ -58,12 +64,17 @@ fn know(workloads: Vec<Workload>) -> Vec<Known> {
     let know = |workload: Workload| {
         let played = play(Setup::calm(&workload));
         let sent: Vec<_> = played.network.sent().into_iter().map(|(sent, _)| sent).collect();
-        let kill = sent.iter().find(|sent| sent.method == "DELETE" || sent.path.contains("/eviction"));
+        let kill = sent.iter().find(|sent| sent.is_kill());
         let first_kill = kill.map_or(0, |kill| u64::try_from((kill.at - sent[0].at).as_millis()).unwrap_or(0));
         let (requests, lines) = (played.quiet_from, played.network.told());
         Known { workload, requests, lines, time: played.time, first_kill, sent, server: played.server }
     };
     workloads.into_iter().map(know).collect()
+}
+
+/// How long each workload takes when all is well, by its name.
+fn times(known: &[Known]) -> BTreeMap<&'static str, Duration> {
+    known.iter().map(|known| (known.workload.name, known.time)).collect()
 }
 
 /// Cases of several workloads, one after the other; `of` says how many a workload has.

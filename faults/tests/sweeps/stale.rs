@@ -4,17 +4,17 @@
 //! from the store. The sweeps let every read lag all the same: nothing that a kill stands on is taken at its word, as each write names
 //! the version that it is based on. What no precondition can say is how many others are ready: that is as old as its list.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use breakwater_fake_apiserver::{Route, Verb, http::Request};
 use breakwater_faults::{
-    lab::{Happening, Setup},
+    lab::{Happening, Played, Setup},
     net::{Fate, LineFate, Sent},
     sweep::{Case, sweep},
     workloads,
 };
 
-use crate::{Cases, Known, know};
+use crate::{Cases, Known, know, late, times};
 
 const FATES: [LineFate; 3] = [LineFate::Drop, LineFate::Double, LineFate::Swap];
 
@@ -87,25 +87,18 @@ const LONGER: Duration = Duration::from_secs(30);
 #[test]
 fn every_older_version_at_every_read() {
     let known = know(workloads::all());
-    let reads: Vec<_> = known.iter().map(reads).collect();
-    let counts: std::collections::BTreeMap<_, _> =
-        known.iter().zip(&reads).map(|(known, reads)| (known.workload.name, reads.len())).collect();
-    let cases = Cases::new(&known, 20, |known| counts[known.workload.name]);
+    let reads: BTreeMap<_, _> = known.iter().map(|known| (known.workload.name, reads(known))).collect();
+    let cases = Cases::new(&known, 20, |known| reads[known.workload.name].len());
     let case = |number| {
         let (known, number) = cases.get(number);
         let of = known.workload.name;
-        let at = cases.known.iter().position(|known| known.workload.name == of).unwrap_or_default();
-        let (index, revision) = reads[at][number];
+        let (index, revision) = reads[of][number];
         let plan = Box::new(move |sent: &Sent| if sent.index == index { Fate::Stale(revision) } else { Fate::Pass });
         let setup = Setup { plan, ..Setup::calm(&known.workload) };
         Case { name: format!("{of}: read {index} as of revision {revision}"), setup }
     };
-    let times: std::collections::BTreeMap<_, _> = known.iter().map(|known| (known.workload.name, known.time)).collect();
-    let in_time = |played: &breakwater_faults::lab::Played| {
-        let limit = times[played.workload.name] + LONGER;
-        let late = played.time > limit;
-        late.then(|| format!("it took {:?}, longer than {limit:?}", played.time)).into_iter().collect()
-    };
+    let times = times(&known);
+    let in_time = |played: &Played| late(played, times[played.workload.name] + LONGER);
     sweep(cases.count(), case, in_time).expect_none("older versions");
 }
 

@@ -61,31 +61,24 @@ pub fn most(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) -> usize
     let lives = |uid: &str| targets.iter().any(|pod| pod.alive && pod.uid == uid);
     let going = run.kills.iter().filter(|kill| effect::is_pending(run, kill, now) && !lives(&kill.uid)).count();
     let there = targets.iter().filter(|pod| pod.alive).count() + going;
-    let asked = match spec.pods {
-        Pods::All(_) => MAX_KILLS,
-        Pods::One(_) => 1,
-        Pods::Fixed(count) => count as usize,
-        Pods::Percent(share) | Pods::RandomUpToPercent(share) => percent(share, there),
-    };
-    asked.min(MAX_KILLS)
+    at_most(&spec.pods, there).min(MAX_KILLS)
 }
 
-/// Rounded down: never more than the rule says.
-fn percent(share: u32, of: usize) -> usize {
-    of * share.min(100) as usize / 100
+/// The most that the rule allows, of so many. A percentage is rounded down: never more than it says.
+fn at_most(pods: &Pods, of: usize) -> usize {
+    match pods {
+        Pods::All(_) => MAX_KILLS,
+        Pods::One(_) => 1,
+        Pods::Fixed(count) => *count as usize,
+        Pods::Percent(share) | Pods::RandomUpToPercent(share) => of * (*share).min(100) as usize / 100,
+    }
 }
 
 /// How many pods a first set names, of so many that are ready.
 pub fn count(pods: &Pods, seed: Uuid, slot: u64, ready: usize) -> usize {
-    let asked = match pods {
-        Pods::All(_) => MAX_KILLS,
-        Pods::One(_) => 1,
-        Pods::Fixed(count) => *count as usize,
-        Pods::Percent(share) => percent(*share, ready),
-        Pods::RandomUpToPercent(share) => match percent(*share, ready) {
-            0 => 0,
-            most => 1 + draw(seed, slot) % most,
-        },
+    let asked = match (pods, at_most(pods, ready)) {
+        (Pods::RandomUpToPercent(_), most @ 1..) => 1 + draw(seed, slot) % most,
+        (_, asked) => asked,
     };
     asked.min(MAX_KILLS)
 }

@@ -6,19 +6,18 @@ use breakwater_operator::decide::Victim;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::bench::{Bench, EXPERIMENTS, NOW, PODS, no, restart};
+use crate::bench::{Bench, NOW, OUTAGE, PODS, no, restart};
 
 /// Why a kill is not sent any more.
 fn refuse(bench: &Bench, why: &str, victim: &mut Victim) {
-    let outage = format!("{EXPERIMENTS}/outage");
     match why {
         "halt" => {
             let halt = json!({"metadata": {"name": "halt"}, "data": {"halt": "true"}});
             bench.ask(Method::POST, "/api/v1/namespaces/shop/configmaps", halt);
         }
-        "aborted" => bench.patch(&outage, json!({"metadata": {"annotations": {ABORT: ""}}})),
-        "suspended" => bench.patch(&outage, json!({"spec": {"suspend": true}})),
-        "past its kills" => bench.patch(&format!("{outage}/status"), json!({"status": {"phase": "Recovering"}})),
+        "aborted" => bench.patch(OUTAGE, json!({"metadata": {"annotations": {ABORT: ""}}})),
+        "suspended" => bench.patch(OUTAGE, json!({"spec": {"suspend": true}})),
+        "past its kills" => bench.patch(&format!("{OUTAGE}/status"), json!({"status": {"phase": "Recovering"}})),
         "in time" => victim.deadline = NOW - SignedDuration::from_secs(1),
         _ => {}
     }

@@ -23,7 +23,9 @@ use serde_json::{Value, json};
 
 pub const NOW: Timestamp = Timestamp::constant(1_796_115_600, 0);
 pub const PODS: &str = "/api/v1/namespaces/shop/pods";
-pub const EXPERIMENTS: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments";
+const EXPERIMENTS: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments";
+/// The experiment.
+pub const OUTAGE: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments/outage";
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/shop/deployments";
 
 pub struct Bench {
@@ -88,7 +90,7 @@ impl Bench {
             "metadata": {"name": name, "labels": {"app": "backend"}},
             "spec": {"nodeName": "node", "containers": [], "terminationGracePeriodSeconds": 30},
         });
-        merge(&mut pod, more);
+        json_patch::merge(&mut pod, &more);
         self.ask(Method::POST, PODS, pod);
         self.ready(name, "True")
     }
@@ -105,21 +107,26 @@ impl Bench {
         self.ask(Method::POST, DEPLOYMENTS, body)
     }
 
-    /// An experiment, with more or other fields in its spec, in whose status a kill is planned.
-    pub async fn planned(&self, victim: &Value, more: Value) -> (ChaosExperiment, Victim) {
-        let (name, uid) = (victim["metadata"]["name"].as_str().unwrap(), victim["metadata"]["uid"].as_str().unwrap());
+    /// The experiment is made, with more or other fields in its spec.
+    pub fn apply(&self, more: Value) {
         let clients = json!([{"name": "client", "selector": {"matchLabels": {"app": "client"}}, "port": 8080,
             "breaker": "backend"}]);
         let mut spec = json!({
             "target": {"selector": {"matchLabels": {"app": "backend"}}, "pods": {"all": {}}},
             "kill": {}, "observe": {"clients": clients}, "expect": {},
         });
-        merge(&mut spec, more);
+        json_patch::merge(&mut spec, &more);
         self.ask(Method::POST, EXPERIMENTS, json!({"metadata": {"name": "outage"}, "spec": spec}));
+    }
+
+    /// The experiment, with more or other fields in its spec; in its status a kill is planned.
+    pub async fn planned(&self, victim: &Value, more: Value) -> (ChaosExperiment, Victim) {
+        self.apply(more);
+        let (name, uid) = (victim["metadata"]["name"].as_str().unwrap(), victim["metadata"]["uid"].as_str().unwrap());
         let planned = json!({"round": 1, "slot": 1, "pod": name, "uid": uid, "plannedAt": NOW, "outcome": "Planned"});
         let run = json!({"id": "00000000-0000-0000-0000-000000000001", "seed": "00000000-0000-0000-0000-000000000002",
             "startedAt": NOW, "round": 1, "slot": 1, "firstSlot": 1, "kills": [planned]});
-        self.patch(&format!("{EXPERIMENTS}/outage/status"), json!({"status": {"phase": "Killing", "run": run}}));
+        self.patch(&format!("{OUTAGE}/status"), json!({"status": {"phase": "Killing", "run": run}}));
         let (name, uid) = (name.to_string(), uid.to_string());
         let deadline = NOW + SignedDuration::from_secs(10);
         let victim = Victim { slot: 1, first: true, name, uid, planned_at: NOW, deadline };
@@ -143,14 +150,5 @@ impl Bench {
         let sent = state.requests.iter().filter(|request| &*request.by == "operator" && takes(request.verb));
         let sent = sent.filter(|request| request.kind == "pods");
         sent.map(|request| request.sent.clone().unwrap_or_default()).collect()
-    }
-}
-
-fn merge(into: &mut Value, more: Value) {
-    match (into, more) {
-        (Value::Object(into), Value::Object(more)) => {
-            more.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
-        }
-        (into, more) => *into = more,
     }
 }

@@ -5,9 +5,7 @@ use breakwater_fake_apiserver::{Failure, http::Method};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, EXPERIMENTS, NOW, PODS, no, restart};
-
-const OUTAGE: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments/outage";
+use crate::bench::{Bench, NOW, OUTAGE, PODS, no, restart};
 
 /// What befalls a planned kill before it is sent, and what is said of it then.
 async fn refused(more: Value, befalls: impl Fn(&Bench), outcome: Outcome, words: &str) {
@@ -42,11 +40,7 @@ async fn an_experiment_that_changed_its_mind_kills_nothing() {
     let another = |bench: &Bench| {
         let old = bench.ask(Method::DELETE, OUTAGE, json!({}));
         assert_eq!(old["status"], "Success");
-        let clients =
-            json!([{"name": "client", "selector": {"matchLabels": {"app": "client"}}, "port": 80, "breaker": "b"}]);
-        let spec = json!({"target": {"selector": {"matchLabels": {"app": "backend"}}, "pods": {"all": {}}}, "kill": {},
-            "observe": {"clients": clients}, "expect": {}});
-        bench.ask(Method::POST, EXPERIMENTS, json!({"metadata": {"name": "outage"}, "spec": spec}));
+        bench.apply(json!({}));
     };
     refused(json!({}), another, failed, "the experiment is gone").await;
     let ending = |bench: &Bench| {

@@ -6,7 +6,7 @@ use breakwater_crds::Outcome;
 use breakwater_operator::requester::{GROUPS, USER};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, EXPERIMENTS, restart};
+use crate::bench::{Bench, OUTAGE, restart};
 
 /// What comes of a kill where the API server answers so, and whom it was asked about.
 async fn asked(answer: Value, annotations: Value, more: Value) -> ((Outcome, String), Vec<Value>) {
@@ -25,7 +25,7 @@ async fn asked(answer: Value, annotations: Value, more: Value) -> ((Outcome, Str
     let victim =
         if more["kill"]["method"] == "RolloutRestart" { bench.deployment() } else { bench.pod("backend", json!({})) };
     let (experiment, victim) = bench.planned(&victim, more).await;
-    bench.patch(&format!("{EXPERIMENTS}/outage"), json!({"metadata": {"annotations": annotations}}));
+    bench.patch(OUTAGE, json!({"metadata": {"annotations": annotations}}));
     let said = bench.kill(&experiment, &victim).await;
     let questions = questions.lock().expect("nobody panicked").clone();
     (said, questions)

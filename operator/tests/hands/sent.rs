@@ -14,7 +14,7 @@ use breakwater_operator::decide::Notice;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, EXPERIMENTS, PODS, no, restart};
+use crate::bench::{Bench, OUTAGE, PODS, no, restart};
 
 #[tokio::test]
 async fn a_kill_names_the_pod_that_was_looked_at_and_the_grace_that_was_asked_for() {
@@ -121,7 +121,7 @@ async fn an_experiment_that_outlived_its_time_is_deleted_as_it_was_looked_at() {
     let bench = Bench::new();
     let pod = bench.pod("backend", json!({}));
     let (experiment, _) = bench.planned(&pod, json!({})).await;
-    bench.patch(&format!("{EXPERIMENTS}/outage"), json!({"metadata": {"labels": {"team": "sea"}}}));
+    bench.patch(OUTAGE, json!({"metadata": {"labels": {"team": "sea"}}}));
     assert!(bench.hands.remove(&experiment).await.is_err_and(|error| error.is_conflict()), "somebody wrote to it");
     let fresh = bench.experiments.get("outage").await.expect("it is there");
     let another = ChaosExperiment {
