@@ -1,6 +1,7 @@
 //! Does what a decision wants done: kills, by the one protocol there is, and Events.
 
 use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Method, Outcome, Phase};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -148,26 +149,25 @@ impl Hands {
             }),
             ..DeleteParams::default()
         };
-        let done = |outcome| Attempt { uid: victim.uid.clone(), sent_at: Some(sent_at), outcome, message: None };
-        let sent = match kill.method {
+        let answer = match kill.method {
             Method::Evict => {
                 // Not by `Api::evict`: kube 5.0 sends `delete_options`, which the API server passes over, uid and all.
                 let eviction = serde_json::json!({
                     "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": victim.name}, "deleteOptions": params
                 });
                 let post = PostParams::default();
-                let sent = pods.create_subresource::<_, Status>("eviction", &victim.name, &post, &eviction);
-                in_time(sent).await.map(|_| done(Outcome::Evicted))
+                let request = pods.create_subresource::<_, Status>("eviction", &victim.name, &post, &eviction);
+                in_time(request).await.map(|_| sent(victim, sent_at, Outcome::Evicted))
             }
-            _ => in_time(pods.delete(&victim.name, &params)).await.map(|_| done(Outcome::Deleted)),
+            _ => in_time(pods.delete(&victim.name, &params)).await.map(|_| sent(victim, sent_at, Outcome::Deleted)),
         };
-        match &sent {
+        match &answer {
             Err(error) if error.is_not_found() => Ok(is_gone(victim, "gone when the kill arrived")),
             Err(Error::Api(kube::Error::Api(status))) => match forbidden_by_budget(status) {
                 Some(why) => Ok(Attempt { outcome: Outcome::Blocked, ..failed(victim, why) }),
-                None => sent,
+                None => answer,
             },
-            _ => sent,
+            _ => answer,
         }
     }
 
@@ -221,9 +221,7 @@ impl Hands {
         let namespace = current.namespace().unwrap_or_default();
         let client = self.client.clone();
         Ok(match workload::restart(client, &namespace, workload, &victim.uid, victim.planned_at).await? {
-            Some(()) => {
-                Attempt { uid: victim.uid.clone(), sent_at: Some(sent_at), outcome: Outcome::Restarted, message: None }
-            }
+            Some(()) => sent(victim, sent_at, Outcome::Restarted),
             None => is_gone(victim, "gone when it was looked at again"),
         })
     }
@@ -285,8 +283,18 @@ fn permission<'a>(
     current.spec.kill.as_ref().ok_or("the experiment does not kill")
 }
 
+fn sent(victim: &Victim, at: Timestamp, outcome: Outcome) -> Attempt {
+    Attempt { slot: victim.slot, uid: victim.uid.clone(), sent_at: Some(at), outcome, message: None }
+}
+
 fn failed(victim: &Victim, message: String) -> Attempt {
-    Attempt { uid: victim.uid.clone(), sent_at: None, outcome: Outcome::Failed, message: Some(message) }
+    Attempt {
+        slot: victim.slot,
+        uid: victim.uid.clone(),
+        sent_at: None,
+        outcome: Outcome::Failed,
+        message: Some(message),
+    }
 }
 
 fn is_gone(victim: &Victim, message: &str) -> Attempt {

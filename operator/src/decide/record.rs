@@ -29,6 +29,8 @@ const ALIGNMENT: std::time::Duration = std::time::Duration::from_secs(1);
 /// What came of one kill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
+    /// The set of kills that it was of: one pod may be chosen in several rounds.
+    pub slot: u64,
     /// Uid of the pod.
     pub uid: String,
     /// When it was sent, if it was.
@@ -50,7 +52,8 @@ pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
             Outcome::Gone | Outcome::Failed | Outcome::Unknown => is_done(attempt.outcome),
             _ => false,
         };
-        let fits = |kill: &&mut KillRecord| kill.uid == attempt.uid && unsettled(kill.outcome);
+        let fits =
+            |kill: &&mut KillRecord| (kill.slot, &kill.uid) == (attempt.slot, &attempt.uid) && unsettled(kill.outcome);
         let Some(kill) = run.kills.iter_mut().find(fits) else { continue };
         kill.outcome = attempt.outcome;
         kill.sent_at = attempt.sent_at;
@@ -80,9 +83,7 @@ pub fn expire(run: &mut Run, world: &World, now: Timestamp) {
 
 /// Kills of a run that has ended get their outcome; one that was forbidden up to now may have been allowed since.
 pub fn abandon(run: &mut Run, world: &World, now: Timestamp) {
-    let pending: Vec<_> =
-        run.kills.iter().filter(|kill| is_pending(run, kill, now)).map(|kill| kill.uid.clone()).collect();
-    give_up(run, world, now, "not sent: the run had ended", |_, kill| pending.contains(&kill.uid));
+    give_up(run, world, now, "not sent: the run had ended", |run, kill| is_pending(run, kill, now));
 }
 
 /// Of the kills that can still come to something, those beyond `most` are not done: no operator has written them.
@@ -110,7 +111,7 @@ fn give_up(run: &mut Run, world: &World, now: Timestamp, why: &str, which: impl 
                 None if lives => (Outcome::Failed, why),
                 None => (Outcome::Gone, "gone when it was looked at again"),
             };
-            Attempt { uid: kill.uid.clone(), sent_at: None, outcome, message: Some(message.into()) }
+            Attempt { slot: kill.slot, uid: kill.uid.clone(), sent_at: None, outcome, message: Some(message.into()) }
         })
         .collect();
     outcomes(run, &attempts);

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use breakwater_crds::{KillRecord, Outcome, Reason, Verdict};
-use breakwater_operator::decide::{Attempt, outcomes};
+use breakwater_crds::{KillRecord, Outcome, Reason, Run, Verdict};
+use breakwater_operator::decide::{Attempt, KILL_LIMIT, outcomes};
 use jiff::SignedDuration;
 
 use crate::{
@@ -161,9 +161,48 @@ fn a_budget_blocks_evictions_and_they_are_tried_again_until_the_hold_ends() {
     assert_eq!(sim.killed, []);
     assert_eq!(sim.run().kills.len(), 2, "what is blocked is not written down anew");
     let mut run = sim.run().clone();
-    let late = Attempt { uid: run.kills[0].uid.clone(), sent_at: None, outcome: Outcome::Failed, message: None };
+    let late =
+        Attempt { slot: 1, uid: run.kills[0].uid.clone(), sent_at: None, outcome: Outcome::Failed, message: None };
     outcomes(&mut run, &[late]);
     assert_eq!(run.kills[0].outcome, Outcome::Blocked, "a last try that came too late is no news");
+}
+
+#[test]
+fn an_outcome_belongs_to_the_set_that_it_was_for() {
+    let evict = "  kill: {method: Evict, gracePeriodSeconds: 0}\n  schedule: {rounds: 2, pauseBetweenRounds: 1s}";
+    let mut sim = Sim::new(&manifest("{all: {}}", evict, "{staysClosed: true}"), 3, 1);
+    // What a budget keeps in the first round, until it is too late, is chosen again in the second, where there is none.
+    (sim.budget, sim.start_up) = (1, KILL_LIMIT + Duration::from_secs(2));
+    sim.until(LIMIT, |sim| sim.experiment.status.is_some() && sim.run().round == 2);
+    let kept = sim.run().kills.iter().find(|kill| kill.outcome == Outcome::Blocked).cloned().expect("one is kept");
+    (sim.budget, sim.start_up) = (0, Duration::from_secs(1));
+    let status = sim.complete(LIMIT);
+    assert_eq!(status.verdict, Some(Verdict::Passed), "{:?}", status.message);
+    let of_it = sim.run().kills.iter().filter(|kill| kill.uid == kept.uid);
+    let told: Vec<_> = of_it.map(|kill| (kill.round, kill.outcome, kill.sent_at.is_some())).collect();
+    assert_eq!(told, [(1, Outcome::Blocked, false), (2, Outcome::Evicted, true)]);
+}
+
+#[test]
+fn what_is_said_of_one_set_is_not_taken_for_another() {
+    use Outcome::{Blocked, Deleted, Failed, Gone, Planned, Unknown};
+    let run = planned("{one: {}}", 2, 7).run().clone();
+    let first = run.kills[0].clone();
+    let second = KillRecord { round: 2, slot: 2, ..first.clone() };
+    for (told, slot, then) in [
+        ([Gone, Planned], 2, [Gone, Deleted]),
+        ([Failed, Planned], 2, [Failed, Deleted]),
+        ([Unknown, Planned], 2, [Unknown, Deleted]),
+        ([Unknown, Planned], 1, [Deleted, Planned]),
+        ([Deleted, Planned], 1, [Deleted, Planned]),
+        ([Blocked, Unknown], 3, [Blocked, Unknown]),
+    ] {
+        let kills = [&first, &second].into_iter().zip(told);
+        let kills = kills.map(|(kill, outcome)| KillRecord { outcome, ..kill.clone() }).collect();
+        let mut run = Run { round: 2, kills, ..run.clone() };
+        outcomes(&mut run, &[Attempt { slot, uid: first.uid.clone(), sent_at: None, outcome: Deleted, message: None }]);
+        assert_eq!(run.kills.iter().map(|kill| kill.outcome).collect::<Vec<_>>(), then, "{told:?}, set {slot}");
+    }
 }
 
 #[test]

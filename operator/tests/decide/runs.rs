@@ -312,7 +312,8 @@ fn a_kill_that_is_refused_is_told() {
     sim.plan();
     let mut status = sim.status().clone();
     let uid = status.run.as_ref().unwrap().kills[0].uid.clone();
-    let refused = Attempt { uid, sent_at: None, outcome: Outcome::Failed, message: Some("pods is forbidden".into()) };
+    let refused =
+        Attempt { slot: 1, uid, sent_at: None, outcome: Outcome::Failed, message: Some("pods is forbidden".into()) };
     outcomes(status.run.as_mut().unwrap(), &[refused]);
     sim.experiment.status = Some(status);
     assert_eq!(verdict(&mut sim), (Verdict::Inconclusive, Reason::KillFailed));
@@ -325,7 +326,8 @@ fn a_kill_has_one_outcome_for_ever() {
     sim.until(LIMIT, |sim| sim.killed.len() == 1);
     let mut run = sim.run().clone();
     let recorded = run.clone();
-    let again = Attempt { uid: run.kills[0].uid.clone(), sent_at: None, outcome: Outcome::Gone, message: None };
+    let again =
+        Attempt { slot: 1, uid: run.kills[0].uid.clone(), sent_at: None, outcome: Outcome::Gone, message: None };
     outcomes(&mut run, &[again.clone(), Attempt { outcome: Outcome::Deleted, ..again.clone() }]);
     assert_eq!(run, recorded);
     assert_eq!((run.killed, run.kills[0].outcome), (1, Outcome::Deleted));

@@ -157,8 +157,13 @@ fn each_round_has_a_baseline_of_its_own_and_is_judged_by_itself() {
     // What another operator says late of the first round is not of the second.
     let mut late = sim.run().clone();
     late.kills[0].outcome = Outcome::Gone;
-    let said =
-        Attempt { uid: late.kills[0].uid.clone(), sent_at: Some(ended), outcome: Outcome::Deleted, message: None };
+    let said = Attempt {
+        slot: 1,
+        uid: late.kills[0].uid.clone(),
+        sent_at: Some(ended),
+        outcome: Outcome::Deleted,
+        message: None,
+    };
     outcomes(&mut late, &[said]);
     assert_eq!((late.kills[0].outcome, late.first_kill_at), (Outcome::Deleted, None));
     // The target is away when the pause ends: the round waits for it.

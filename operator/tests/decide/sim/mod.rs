@@ -314,7 +314,10 @@ impl Sim {
 
     /// What the kill protocol does, with its checks right before the kill.
     fn kill(&mut self, victim: &Victim) -> Attempt {
-        let attempt = |outcome, sent_at| Attempt { uid: victim.uid.clone(), sent_at, outcome, message: None };
+        let attempt = |outcome, sent_at| {
+            let (slot, uid) = (victim.slot, victim.uid.clone());
+            Attempt { slot, uid, sent_at, outcome, message: None }
+        };
         if self.now > victim.deadline {
             return attempt(Outcome::Failed, None);
         }
