@@ -9,10 +9,9 @@ use jiff::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// CEL rule of every duration in the spec: what Gateway API's GEP-2257 allows of Go's durations, units in order, and a fraction of
-/// seconds, as [`Duration`] prints it: what is read can be written back.
-pub(crate) const RULE: &str =
-    "self.matches('^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}([.][0-9]{1,3})?s)?([0-9]{1,5}ms)?$') && self != ''";
+/// CEL rule of every duration in the spec: what Gateway API's GEP-2257 allows of Go's durations, units in order, or a fraction of
+/// seconds at the end, as [`Duration`] prints it: what is taken can be read, and what is read can be written back.
+pub(crate) const RULE: &str = "self.matches('^([0-9]{1,5}h)?([0-9]{1,5}m)?(([0-9]{1,5}s)?([0-9]{1,5}ms)?|[0-9]{1,5}[.][0-9]{1,3}s)$') && self != ''";
 
 /// What the API server says to a duration that breaks [`RULE`].
 pub(crate) const MESSAGE: &str =
