@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    decide::MAX_NUMBER,
     fetch::Fetch,
     metrics::Metrics,
     world::{Report, Seen},
@@ -24,8 +25,6 @@ use crate::{
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// An error is told with so many characters.
 const ERROR_CHARS: usize = 200;
-/// The largest number that the API server takes as an integer.
-const MAX_NUMBER: u64 = i64::MAX as u64;
 /// RFC 3339 has no year above 9999: from 1970, with some to spare.
 const MAX_YEARS: i64 = 8000;
 const SECONDS_A_YEAR: i64 = 31_556_952;

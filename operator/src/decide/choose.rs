@@ -4,7 +4,7 @@ use breakwater_crds::{MAX_KILLS, MAX_SPARED, Pods, Run, Target as Spec};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::effect;
+use super::{effect, plus};
 use crate::world::Target;
 
 /// A set of kills, and the uids of those that it leaves.
@@ -45,7 +45,7 @@ pub fn replacements(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) 
     let new = |pod: &&Target| pod.may_be_killed() && !run.spared.contains(&pod.uid) && !pending.contains(&&pod.uid);
     let candidates: Vec<_> = targets.iter().filter(new).collect();
     let left = (run.blast_radius as usize).min(most(spec, run, now, targets)).saturating_sub(pending.len());
-    let victims = take(left, spec.min_available, run.seed, run.slot.saturating_add(1), candidates.clone(), targets);
+    let victims = take(left, spec.min_available, run.seed, plus(run.slot, 1), candidates.clone(), targets);
     // What minAvailable alone keeps may still be killed once more pods are ready.
     let surplus = if victims.len() < left { vec![] } else { candidates };
     let rest = surplus.into_iter().filter(|pod| !victims.contains(pod)).map(|pod| pod.uid.clone()).collect::<Vec<_>>();

@@ -5,7 +5,7 @@ use breakwater_crds::{
 };
 use jiff::Timestamp;
 
-use super::{judge::Ending, record};
+use super::{judge::Ending, plus, record};
 
 /// A run has ended: its verdict is the experiment's, and it goes into the history.
 pub fn close(
@@ -39,7 +39,7 @@ pub fn close(
 pub fn trim(status: &mut ChaosExperimentStatus, spec: &ChaosExperimentSpec) {
     let surplus = status.history.len().saturating_sub(spec.history_limit as usize);
     status.history.drain(..surplus);
-    status.history_dropped = status.history_dropped.saturating_add(surplus as u64);
+    status.history_dropped = plus(status.history_dropped, surplus as u64);
     status.statistics = statistics(&status.history);
 }
 

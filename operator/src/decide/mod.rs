@@ -51,6 +51,9 @@ pub const BLOCKED_AGAIN: Duration = Duration::from_secs(1);
 /// An experiment that waits for its time is thought of again after this time at the latest, without a request.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+/// The largest number that the API server takes as an integer, and so the largest that a status may have.
+pub const MAX_NUMBER: u64 = i64::MAX as u64;
+
 /// What is to be written, then done, and when to look again.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decision {
@@ -108,6 +111,11 @@ fn say(status: &mut ChaosExperimentStatus, phase: Phase, reason: Reason, message
 fn uid(experiment: &ChaosExperiment) -> Uuid {
     let uid = experiment.metadata.uid.as_deref().unwrap_or_default();
     Uuid::parse_str(uid).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, uid.as_bytes()))
+}
+
+/// Counters stand still at [`MAX_NUMBER`]: with a larger number no status would ever be written again.
+fn plus(count: u64, more: u64) -> u64 {
+    count.saturating_add(more).min(MAX_NUMBER)
 }
 
 /// From one moment to a later one; nothing if it is earlier, as after a clock that jumped back.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     SILENCE_LIMIT,
     effect::{Notice, deadline, is_pending},
-    elapsed,
+    elapsed, plus,
 };
 use crate::{
     error::API_LIMIT,
@@ -61,7 +61,7 @@ pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
         let at = attempt.sent_at.unwrap_or(kill.planned_at);
         let of_round = kill.round == run.round;
         if is_done(attempt.outcome) {
-            run.killed += 1;
+            run.killed = plus(run.killed, 1);
         }
         if of_round && (is_done(attempt.outcome) || attempt.outcome == Outcome::Gone) {
             run.first_kill_at.get_or_insert(at);
@@ -122,7 +122,7 @@ pub fn trim_kills(run: &mut Run, now: Timestamp) {
     while run.kills.len() > MAX_KILLS {
         let settled = run.kills.iter().position(|kill| !is_pending(run, kill, now));
         run.kills.remove(settled.unwrap_or(0));
-        run.kills_dropped += 1;
+        run.kills_dropped = plus(run.kills_dropped, 1);
     }
 }
 
@@ -213,7 +213,7 @@ pub fn of_round(run: &Run) -> Summary {
         time_to_open: run.clients.iter().filter_map(|replica| replica.time_to_open).max(),
         time_to_close: run.clients.iter().filter_map(|replica| replica.time_to_close).max(),
         outage: run.targets_lost_at.zip(run.targets_ready_at).map(|(lost, ready)| Duration::between(lost, ready)),
-        errors: run.clients.iter().map(errors).sum(),
+        errors: run.clients.iter().map(errors).fold(0, plus),
         disturbances: u32::try_from(run.disturbances.len()).unwrap_or(u32::MAX),
         parts: run.first_kill_at.map(|kill| parts(run, kill)),
     }
@@ -292,7 +292,8 @@ fn take(replica: &mut Replica, seen: &Seen, moments: &Moments, now: Timestamp, n
         observed_at: now,
         cause: readable(&transition.cause.to_string(), MAX_CAUSE),
     });
-    replica.transitions_dropped += drop_oldest(&mut replica.transitions, MAX_TRANSITIONS);
+    let dropped = drop_oldest(&mut replica.transitions, MAX_TRANSITIONS);
+    replica.transitions_dropped = plus(replica.transitions_dropped, dropped);
     let opens_first = transition.to == State::Open && !replica.sequence.contains(&State::Open);
     follow(replica, transition.to);
     match transition.to {
@@ -335,7 +336,8 @@ fn lose(replica: &mut Replica, reason: GapReason, missing: Option<u64>, now: Tim
         return;
     }
     replica.gaps.push(Gap { reason, observed_at: now, missing });
-    replica.gaps_dropped += drop_oldest(&mut replica.gaps, MAX_GAPS);
+    let dropped = drop_oldest(&mut replica.gaps, MAX_GAPS);
+    replica.gaps_dropped = plus(replica.gaps_dropped, dropped);
 }
 
 fn drop_oldest<T>(list: &mut Vec<T>, keep: usize) -> u64 {
@@ -354,4 +356,27 @@ pub fn readable(text: &str, longest: usize) -> String {
     let end = (0..=longest.min(clean.len())).rev().find(|at| clean.is_char_boundary(*at));
     clean.truncate(end.unwrap_or(0));
     clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::MAX_NUMBER;
+
+    /// What clients say, and what a forged status says, is at most this.
+    #[test]
+    fn figures_stand_still_at_the_largest_number() {
+        let replica = serde_json::json!({"client": "client", "pod": "a", "uid": "a", "epoch": uuid::Uuid::nil(),
+            "seq": 1, "breaker": "Closed", "sequence": [], "flaps": 0, "errors": MAX_NUMBER});
+        let replica: Replica = serde_json::from_value(replica).unwrap();
+        let kill = serde_json::json!({"slot": 1, "pod": "a", "uid": "a", "plannedAt": Timestamp::UNIX_EPOCH, "outcome": "Planned"});
+        let kills = vec![serde_json::from_value(kill).unwrap()];
+        let mut run = Run { clients: vec![replica; 3], kills, killed: MAX_NUMBER, ..Run::default() };
+        outcomes(
+            &mut run,
+            &[Attempt { slot: 1, uid: "a".into(), sent_at: None, outcome: Outcome::Deleted, message: None }],
+        );
+        let figures = summary(&run);
+        assert_eq!((figures.kills, figures.errors), (MAX_NUMBER, MAX_NUMBER));
+    }
 }

@@ -4,7 +4,7 @@ use breakwater_breaker::State;
 use breakwater_crds::{ChaosExperimentSpec, MAX_OWNERS, Replica, Round, Run, Summary};
 use jiff::Timestamp;
 
-use super::record;
+use super::{plus, record};
 use crate::world::World;
 
 /// Whether the run has another round after this one.
@@ -28,7 +28,7 @@ pub fn next(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Times
     record::calls(run, world);
     let mut summary = record::of_round(run);
     // Kills and errors are counted through the run; a round has its own.
-    let before = |figure: fn(&Summary) -> u64| run.rounds.iter().map(|round| figure(&round.summary)).sum();
+    let before = |figure: fn(&Summary) -> u64| run.rounds.iter().map(|round| figure(&round.summary)).fold(0, plus);
     summary.kills = run.killed.saturating_sub(before(|summary| summary.kills));
     summary.errors = summary.errors.saturating_sub(before(|summary| summary.errors));
     let baseline_at = run.round_at.take().unwrap_or(run.started_at);

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Calendar, Decision, LONGEST_WAIT, LOOK_AGAIN, Notice, conditions, elapsed, history, is_aborted, is_finished,
-    is_recurring, judge::Ending, running, say, uid,
+    is_recurring, judge::Ending, plus, running, say, uid,
 };
 use crate::{
     sabotage::{self, Defect},
@@ -79,7 +79,7 @@ fn recurring(
         return halted(status, Some(next), why, now);
     }
     let due = calendar.due(next, now, signed(schedule));
-    status.missed_runs = status.missed_runs.saturating_add(due.missed);
+    status.missed_runs = plus(status.missed_runs, due.missed);
     let mut decision = match due.start {
         None => scheduled(status, calendar, now),
         Some(start) => {
@@ -121,7 +121,7 @@ fn once(
             return wait(status, Phase::Waiting, Reason::Scheduled, "waiting for spec.schedule.at", Some(at), now);
         }
         if elapsed(at, now) > schedule.starting_deadline.as_std() {
-            status.missed_runs = status.missed_runs.saturating_add(1);
+            status.missed_runs = plus(status.missed_runs, 1);
             let message = format!("spec.schedule.at ({at}) was missed by more than startingDeadline; nothing was done");
             let mut run = new_run(experiment, &mut status, Some(at), now);
             run.completed_at = Some(now);
@@ -174,7 +174,7 @@ fn new_run(
     scheduled_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Run {
-    status.runs = status.runs.saturating_add(1);
+    status.runs = plus(status.runs, 1);
     let (number, uid) = (status.runs, uid(experiment));
     let of = |what: &str| Uuid::new_v5(&uid, format!("{what}/{number}").as_bytes());
     Run { id: of("run"), seed: of("seed"), number, scheduled_at, started_at: now, round: 1, ..Run::default() }

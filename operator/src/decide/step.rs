@@ -11,7 +11,7 @@ use super::{
     BASELINE_LIMIT, BLOCKED_AGAIN, Calendar, Decision, LOOK_AGAIN, Notice, Victim, WAVE_SPACING, baseline, choose,
     conditions, disturb, effect, elapsed, history, is_recurring,
     judge::{self, Ending, Standing},
-    record, rounds, running, uid,
+    plus, record, rounds, running, uid,
 };
 use crate::{
     sabotage::{self, Defect},
@@ -59,7 +59,7 @@ impl Step<'_> {
         let Some(Ok(Some(calendar))) = self.spec.schedule.as_ref().map(Calendar::of) else { return };
         let missed = calendar.due(next, self.now, jiff::SignedDuration::ZERO);
         let count = missed.missed + u64::from(missed.start.is_some());
-        self.status.missed_runs = self.status.missed_runs.saturating_add(count);
+        self.status.missed_runs = plus(self.status.missed_runs, count);
         self.status.next_schedule_time = calendar.after(self.now);
         if count > 0 {
             self.decision.notices.push(Notice::missed(count));
@@ -176,7 +176,7 @@ impl Step<'_> {
     fn first_set(&mut self, run: &mut Run) {
         let Some(kill) = &self.spec.kill else { return };
         run.hold_until = Some(kill.hold_for.unwrap_or_default().after(self.now));
-        run.first_slot = run.slot.saturating_add(1);
+        run.first_slot = plus(run.slot, 1);
         if self.spec.restarts_workload() {
             let workload = self.world.workload.iter().map(|workload| workload.target.clone()).collect();
             return self.plan(run, workload);
@@ -224,7 +224,7 @@ impl Step<'_> {
         if chosen.is_empty() {
             return;
         }
-        run.slot = run.slot.saturating_add(1);
+        run.slot = plus(run.slot, 1);
         for victim in chosen {
             let kill = KillRecord {
                 round: run.round,
