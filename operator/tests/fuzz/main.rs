@@ -3,6 +3,7 @@
 mod answers;
 mod crons;
 mod durations;
+mod edges;
 mod selectors;
 #[path = "../decide/sim/mod.rs"]
 #[allow(dead_code, reason = "the tests of decisions use the rest of it")]

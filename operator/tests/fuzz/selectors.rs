@@ -1,4 +1,6 @@
-//! Any selector: what the operator asks the API server for is what it checks a victim by.
+//! Any selector: what the operator asks the API server for is what it checks a victim by, and what was meant.
+
+use std::collections::BTreeMap;
 
 use breakwater_fake_apiserver::Selector;
 use breakwater_operator::observe::selector;
@@ -26,6 +28,22 @@ fn selectors() -> impl Strategy<Value = LabelSelector> {
     )
 }
 
+/// What it means: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#resources-that-support-set-based-requirements>
+fn selects(asked: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let mut equal = asked.match_labels.iter().flatten();
+    let meets = |requirement: &LabelSelectorRequirement| {
+        let value = labels.get(&requirement.key);
+        let among = value.is_some_and(|value| requirement.values.iter().flatten().any(|one| one == value));
+        match requirement.operator.as_str() {
+            "In" => among,
+            "NotIn" => !among,
+            "Exists" => value.is_some(),
+            _ => value.is_none(),
+        }
+    };
+    equal.all(|(key, value)| labels.get(key) == Some(value)) && asked.match_expressions.iter().flatten().all(meets)
+}
+
 proptest! {
     #![proptest_config(cases(4000))]
 
@@ -41,7 +59,8 @@ proptest! {
         let text = ListParams::default().labels_from(&ours).label_selector.unwrap();
         let theirs = Selector::parse(&text, "").unwrap();
         let pod = json!({"metadata": {"labels": labels}});
-        prop_assert_eq!(ours.matches(&labels), theirs.matches(&pod), "{} on {}", text, pod);
+        let wanted = selects(&asked, &labels);
+        prop_assert_eq!((ours.matches(&labels), theirs.matches(&pod)), (wanted, wanted), "{} on {}", text, pod);
     }
 
     #[test]

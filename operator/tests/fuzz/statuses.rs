@@ -7,7 +7,7 @@ use breakwater_manifests::{fields, mutate, schema};
 use fastrand::Rng;
 
 use crate::{
-    assert_fits, outage,
+    assert_fits, edges, outage,
     sim::{Fault, STEP, Sim},
 };
 
@@ -36,7 +36,9 @@ fn whatever_status_is_stored_the_operator_goes_on() {
     while read < STATUSES {
         let (experiment, written) = &real[random.usize(0..real.len())];
         let mut document = serde_json::json!({"status": written[random.usize(0..written.len())]});
-        let what = mutate(&mut document, &fields, &mut random).join("; ");
+        let mut what = mutate(&mut document, &fields, &mut random);
+        what.extend((0..random.u8(0..3)).map(|_| edges::push(&mut document, i64::MAX as u64, &[], &mut random)));
+        let what = what.join("; ");
         let Ok(status) = serde_json::from_value::<ChaosExperimentStatus>(document["status"].clone()) else {
             unreadable += 1;
             continue;
