@@ -14,8 +14,10 @@ const MOMENTS: [&str; 6] = [
     "2026-12-01T09:00:00.123456789Z",
     "9900-01-01T00:00:00Z",
     "9999-12-30T21:59:59Z",
-    "9999-12-30T22:00:00.999999999Z",
+    LAST,
 ];
+/// The last moment that can be read.
+pub const LAST: &str = "9999-12-30T22:00:00.999999999Z";
 
 /// A number near an end, and not above `most`.
 pub fn number(most: u64, random: &mut Rng) -> u64 {
@@ -26,16 +28,24 @@ pub fn number(most: u64, random: &mut Rng) -> u64 {
 
 /// Changes one of the document's numbers, to `most` or less, or one of its moments, perhaps to one of `more`. Says which.
 pub fn push(document: &mut Value, most: u64, more: &[&str], random: &mut Rng) -> String {
-    let mut all = vec![];
-    places(document, "", &mut all);
-    all.retain(|place| document.pointer(place).is_some_and(|value| value.is_number() || is_moment(value)));
-    let Some(place) = random.choice(all) else { return String::new() };
+    let Some((place, _)) = random.choice(ended(document)) else { return String::new() };
     if let Some(value) = document.pointer_mut(&place) {
         let moment = random.choice([&MOMENTS, more].concat());
         *value = if value.is_number() { json!(number(most, random)) } else { json!(moment) };
         return format!("{place} = {value}");
     }
     place
+}
+
+/// Where the document's numbers and moments are, and which are numbers.
+pub fn ended(document: &Value) -> Vec<(String, bool)> {
+    let mut all = vec![];
+    places(document, "", &mut all);
+    let kind = |place: String| {
+        let value = document.pointer(&place)?;
+        (value.is_number() || is_moment(value)).then(|| (place, value.is_number()))
+    };
+    all.into_iter().filter_map(kind).collect()
 }
 
 /// Where all values of the document are.

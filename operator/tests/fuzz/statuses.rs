@@ -1,10 +1,12 @@
 //! Any stored status: it is the operator's log, and whoever may write it may write anything.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use breakwater_crds::{ABORT, ChaosExperiment, ChaosExperimentStatus};
+use breakwater_crds::{ABORT, ChaosExperimentSpec, ChaosExperimentStatus};
 use breakwater_manifests::{fields, mutate, schema};
 use fastrand::Rng;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::{
     assert_fits, edges, outage,
@@ -12,21 +14,44 @@ use crate::{
 };
 
 /// Statuses that are read back.
-const STATUSES: usize = 300;
+const STATUSES: usize = 200;
 /// How long each goes on by itself, in virtual time.
 const GOES_ON: Duration = Duration::from_secs(5);
 
+/// A status of a real run, and when it was written.
+struct Written {
+    spec: ChaosExperimentSpec,
+    status: ChaosExperimentStatus,
+    at: Timestamp,
+}
+
 /// Statuses of real runs, at every moment of them.
-fn real() -> Vec<(ChaosExperiment, Vec<ChaosExperimentStatus>)> {
-    let mut one_shot = outage();
-    one_shot.complete(Duration::from_secs(300));
+fn real() -> Vec<Written> {
     let mut recurring = outage();
     recurring.experiment.spec.schedule =
-        Some(serde_json::from_value(serde_json::json!({"cron": "* * * * *", "rounds": 2})).unwrap());
-    recurring.until(Duration::from_secs(600), |sim| {
-        sim.experiment.status.as_ref().is_some_and(|status| status.history.len() >= 2)
-    });
-    [one_shot, recurring].into_iter().map(|sim| (sim.experiment, sim.written)).collect()
+        Some(serde_json::from_value(json!({"cron": "* * * * *", "rounds": 2})).unwrap());
+    let twice = |sim: &Sim| sim.experiment.status.as_ref().is_some_and(|status| status.history.len() >= 2);
+    let mut all = vec![];
+    for (mut sim, ends) in [(outage(), Sim::is_complete as fn(&Sim) -> bool), (recurring, twice)] {
+        let mut seen = 0;
+        while !ends(&sim) {
+            sim.step(Fault::None);
+            for status in &sim.written[seen..] {
+                all.push(Written { spec: sim.experiment.spec.clone(), status: status.clone(), at: sim.now });
+            }
+            seen = sim.written.len();
+        }
+    }
+    all
+}
+
+/// The operator looks at an experiment with this status at the moment at which the real one was written.
+fn read_back(written: &Written, status: ChaosExperimentStatus) -> Sim {
+    let mut sim = outage();
+    sim.jump(written.at.duration_since(sim.now));
+    sim.experiment.spec = written.spec.clone();
+    sim.experiment.status = Some(status);
+    sim
 }
 
 #[test]
@@ -34,8 +59,8 @@ fn whatever_status_is_stored_the_operator_goes_on() {
     let (mut random, fields, real) = (Rng::with_seed(1), fields(&schema("status"), "status"), real());
     let (mut read, mut unreadable, mut ended) = (0, 0, 0);
     while read < STATUSES {
-        let (experiment, written) = &real[random.usize(0..real.len())];
-        let mut document = serde_json::json!({"status": written[random.usize(0..written.len())]});
+        let written = &real[random.usize(0..real.len())];
+        let mut document = json!({"status": written.status});
         let mut what = mutate(&mut document, &fields, &mut random);
         what.extend((0..random.u8(0..3)).map(|_| edges::push(&mut document, i64::MAX as u64, &[], &mut random)));
         let what = what.join("; ");
@@ -44,14 +69,51 @@ fn whatever_status_is_stored_the_operator_goes_on() {
             continue;
         };
         read += 1;
-        let mut sim = outage();
-        sim.experiment.spec = experiment.spec.clone();
-        sim.experiment.status = Some(status);
+        let mut sim = read_back(written, status);
         go_on(&mut sim, &what);
         ended += usize::from(sim.status().run.as_ref().is_some_and(|run| run.completed_at.is_some()));
     }
     assert!(unreadable < 2 * STATUSES, "{unreadable} statuses could not be read: too many to mean much");
     assert!(ended > STATUSES / 2, "only {ended} came to an end");
+}
+
+/// The status with all its numbers as large as they can be, and with all its moments as late. `most` remembers how large that is.
+fn extremes(status: &ChaosExperimentStatus, most: &mut BTreeMap<String, u64>) -> [Value; 2] {
+    let real = json!(status);
+    let (mut large, mut late) = (real.clone(), real.clone());
+    for (place, is_number) in edges::ended(&real) {
+        if !is_number {
+            *late.pointer_mut(&place).unwrap() = json!(edges::LAST);
+            continue;
+        }
+        let can_be = |number: &u64| {
+            let mut document = real.clone();
+            *document.pointer_mut(&place).unwrap() = json!(number);
+            serde_json::from_value::<ChaosExperimentStatus>(document).is_ok()
+        };
+        let field = place.replace(|letter: char| letter.is_ascii_digit(), "");
+        let ends = [i64::MAX as u64, u64::from(u32::MAX)];
+        let number = *most.entry(field).or_insert_with(|| ends.into_iter().find(can_be).unwrap());
+        *large.pointer_mut(&place).unwrap() = json!(number);
+    }
+    [large, late]
+}
+
+/// At the first and the last moment of whatever is going on.
+#[test]
+fn where_all_figures_are_at_their_ends_the_operator_goes_on() {
+    let (real, mut most) = (real(), BTreeMap::new());
+    let stands = |at: usize| {
+        let status = &real.get(at)?.status;
+        Some((status.phase, status.reason, status.history.len(), status.run.as_ref().map(|run| run.round)))
+    };
+    let turns = |at: &usize| stands(*at) != stands(at.wrapping_sub(1)) || stands(*at) != stands(at + 1);
+    for at in (0..real.len()).filter(turns) {
+        for (document, what) in extremes(&real[at].status, &mut most).into_iter().zip(["numbers", "moments"]) {
+            let mut sim = read_back(&real[at], serde_json::from_value(document).unwrap());
+            go_on(&mut sim, &format!("all {what} at their ends, from {:?}", stands(at)));
+        }
+    }
 }
 
 fn go_on(sim: &mut Sim, what: &str) {
