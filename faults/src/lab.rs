@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use axum::http::Method;
 use breakwater_crds::ChaosExperiment;
 use breakwater_fake_apiserver::{FakeApiServer, Kind};
-use breakwater_operator::sabotage::sabotage;
+use breakwater_operator::{
+    sabotage::sabotage,
+    scope::{ALLOWED, LABEL},
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -23,6 +26,7 @@ use crate::{
 
 /// Where it all happens.
 pub const NAMESPACE: &str = "shop";
+const SHOP: &str = "/api/v1/namespaces/shop";
 /// The experiments of the namespace.
 pub const EXPERIMENTS: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments";
 /// One step of virtual time.
@@ -63,6 +67,8 @@ pub enum Happening {
     RecreateExperiment,
     /// Somebody edits what may be edited in mid-run.
     Edit,
+    /// The namespace takes no part in experiments any more.
+    OptOut,
     /// The namespace begins to end, and its objects go.
     EndNamespace,
     /// An object is there that no operator can read.
@@ -87,6 +93,8 @@ pub struct Setup {
     pub operators: Vec<SignedDuration>,
     /// What happens when, in milliseconds after the start.
     pub happenings: Vec<(u64, Happening)>,
+    /// Whether the operators run experiments in namespaces that have opted in alone; the laboratory's has, up to [`Happening::OptOut`].
+    pub label_required: bool,
     /// What the operators do wrong on purpose.
     pub defect: Option<Defect>,
     /// For delays by chance.
@@ -102,6 +110,7 @@ impl Setup {
             lines: Box::new(|_| LineFate::Pass),
             operators: vec![SignedDuration::ZERO],
             happenings: vec![],
+            label_required: false,
             defect: None,
             seed: 0,
         }
@@ -161,6 +170,7 @@ struct Lab {
     backend: Backend,
     processes: Vec<Process>,
     skews: Vec<SignedDuration>,
+    label_required: bool,
     started: usize,
     looking: f64,
     respawn: Vec<Option<Timestamp>>,
@@ -180,6 +190,10 @@ impl Lab {
         for namespace in [NAMESPACE, SYSTEM] {
             let body = json!({"metadata": {"name": namespace}});
             server.call("admin", Method::POST, "/api/v1/namespaces", &body).expect("it is created");
+        }
+        if setup.label_required {
+            let body = json!({"metadata": {"labels": {LABEL: ALLOWED}}});
+            server.call("admin", Method::PATCH, SHOP, &body).expect("it opts in");
         }
         let workload = setup.workload;
         let clients = Clients::default();
@@ -206,6 +220,7 @@ impl Lab {
             processes: vec![],
             respawn: vec![None; setup.operators.len()],
             skews: setup.operators,
+            label_required: setup.label_required,
             started: 0,
             looking: 0.0,
             happenings,
@@ -269,8 +284,9 @@ impl Lab {
 
     fn start(&mut self, number: usize) -> Process {
         self.started += 1;
-        let (opened, skew) = (self.opened, self.skews[number]);
-        Process::start(self.started, &self.network, Arc::new(self.clients.clone()), move || wall(opened), skew)
+        let (opened, fetch) = (self.opened, Arc::new(self.clients.clone()));
+        let (skew, label_required) = (self.skews[number], self.label_required);
+        Process::start(self.started, &self.network, fetch, move || wall(opened), skew, label_required)
     }
 
     async fn step(&mut self) {
@@ -350,8 +366,9 @@ impl Lab {
             Happening::Forge => self.forge(),
             Happening::Churn(replicas) => self.churn.left = *replicas,
             Happening::Edit => patch(&outage, json!({"spec": {"historyLimit": 3}, "metadata": {"labels": {"a": "b"}}})),
+            Happening::OptOut => patch(SHOP, json!({"metadata": {"labels": {LABEL: null}}})),
             Happening::EndNamespace => {
-                drop(self.server.call("user", Method::DELETE, "/api/v1/namespaces/shop", &Value::Null));
+                drop(self.server.call("user", Method::DELETE, SHOP, &Value::Null));
                 let mut state = self.server.state();
                 let keys: Vec<_> =
                     state.store.at(u64::MAX).into_keys().filter(|(_, namespace, _)| namespace == NAMESPACE).collect();

@@ -32,13 +32,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one. Its wall clock shows `now` and is off by `skew`.
+    /// Starts one. Its wall clock shows `now` and is off by `skew`; it may run experiments in namespaces that have opted in alone.
     pub fn start(
         number: usize,
         network: &Arc<Network>,
         fetch: Arc<dyn Fetch>,
         now: impl Fn() -> Timestamp + Send + Sync + 'static,
         skew: SignedDuration,
+        label_required: bool,
     ) -> Self {
         let (dead, metrics) = (Arc::new(AtomicBool::new(false)), Arc::new(Metrics::default()));
         let skew = Arc::new(Mutex::new(skew));
@@ -52,7 +53,7 @@ impl Process {
             metrics: metrics.clone(),
         };
         let own_pod = OwnPod { namespace: SYSTEM.into(), name: format!("operator-{number}") };
-        let scope = Scope { own: Some(SYSTEM.into()), ..Scope::default() };
+        let scope = Scope { own: Some(SYSTEM.into()), label_required, ..Scope::default() };
         let identity = Identity { scope, own_pod: Some(own_pod), halt_configmap: "halt".into(), ..Identity::default() };
         let (ready, _) = watch::channel(false);
         let task = tokio::spawn(operator::run(outside, identity, ready, std::future::pending()));

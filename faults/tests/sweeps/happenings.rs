@@ -1,13 +1,17 @@
 //! What people and others do while a run is under way, and clients that lie or fail.
 
+use breakwater_crds::Reason;
 use breakwater_faults::{
     clients::Manner,
+    history::{last, steps},
     lab::{Happening, Played, Setup},
     lies::LIES,
     net::{Fate, Sent},
     sweep::{Case, sweep},
     workloads,
 };
+
+use jiff::SignedDuration;
 
 use crate::{Cases, crashes::CRASHES, know, verdict};
 
@@ -81,6 +85,42 @@ fn clients_of_which_nothing_is_known_from_the_start() {
         Case { name, setup: Setup { happenings: vec![(0, Happening::ClientsAre(manner))], ..Setup::calm(workload) } }
     };
     sweep(known.len() * manners.len(), case, unknown).expect_none("clients of which nothing is known");
+}
+
+/// A kill that is on its way may still be sent for so long.
+const AT_ONCE: SignedDuration = SignedDuration::from_millis(500);
+
+/// A run under way ends, and whoever reads its status is told why.
+#[test]
+fn a_namespace_that_opts_out() {
+    let known: Vec<_> = know(workloads::all()).into_iter().filter(|known| known.workload.runs == 1).collect();
+    let moments = 8;
+    let case = |number: usize| {
+        let known = &known[number / moments];
+        let span = u64::try_from(known.time.as_millis()).unwrap_or(u64::MAX).min(8000);
+        let at = 500 + span * (number % moments) as u64 / moments as u64;
+        let name = format!("{}: it opts out after {at} ms", known.workload.name);
+        let happenings = vec![(at, Happening::OptOut)];
+        Case { name, setup: Setup { happenings, label_required: true, ..Setup::calm(&known.workload) } }
+    };
+    let heeds = |played: &Played| {
+        let state = played.server.state();
+        let said = state.requests.iter().find(|request| &*request.by == "user" && request.kind == "namespaces");
+        let Some(said) = said.map(|request| request.at) else { return vec![] };
+        let newest = state.requests.iter().filter(|request| kills(request)).map(|request| request.at).max();
+        drop(state);
+        let late = newest
+            .filter(|at| at.duration_since(said) > AT_ONCE)
+            .map(|at| format!("a kill at {at}, and it opted out at {said}"));
+        let steps = steps(&played.server);
+        let status = last(&steps).and_then(|last| last.status.clone()).unwrap_or_default();
+        // What was not under way is left alone.
+        let under_way = status.run.filter(|run| run.completed_at.is_none_or(|ended| ended > said));
+        let ran = under_way.filter(|_| status.reason != Some(Reason::Halted));
+        let ran = ran.map(|run| format!("it ended at {:?} as {:?}", run.completed_at, status.reason));
+        late.into_iter().chain(ran).collect()
+    };
+    sweep(known.len() * moments, case, heeds).expect_none("a namespace that opts out");
 }
 
 fn kills(request: &breakwater_fake_apiserver::Logged) -> bool {

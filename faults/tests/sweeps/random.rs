@@ -79,7 +79,16 @@ fn setup(seed: u64) -> Setup {
         2 => LineFate::Swap,
         _ => LineFate::Pass,
     };
-    Setup { workload, plan: Box::new(plan), lines: Box::new(lines), operators, happenings, defect: None, seed }
+    Setup {
+        workload,
+        plan: Box::new(plan),
+        lines: Box::new(lines),
+        operators,
+        happenings,
+        label_required: false,
+        defect: None,
+        seed,
+    }
 }
 
 /// The first seed and how many: those asked for, `7` or `7-1000`, or as many as there is time for.
