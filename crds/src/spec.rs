@@ -21,6 +21,9 @@ use crate::{ChaosExperimentStatus, Duration, Expect, Observe, Schedule, duration
     namespaced,
     status = "ChaosExperimentStatus",
     derive = "PartialEq",
+    // Together they say whether a run is under way; the operator lists by them.
+    selectable = ".status.run.id",
+    selectable = ".status.run.completedAt",
     doc = "Kills pods on purpose and proves that the circuit breakers of their clients open and close again.",
     printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase", description = "Where the run is."),
     printcolumn(name = "VERDICT", type_ = "string", json_path = ".status.verdict", description = "How it ended."),

@@ -15,6 +15,7 @@ enum Term {
     Exists(String),
     Absent(String),
     Field(String, String),
+    NotField(String, String),
 }
 
 impl Selector {
@@ -44,6 +45,7 @@ impl Selector {
             Term::Exists(key) => label(key).is_some(),
             Term::Absent(key) => label(key).is_none(),
             Term::Field(path, value) => at(object, path).as_str().unwrap_or_default() == value,
+            Term::NotField(path, value) => at(object, path).as_str().unwrap_or_default() != value,
         })
     }
 }
@@ -98,13 +100,21 @@ fn label(term: &str) -> Result<Term, Failure> {
 }
 
 fn field(term: &str) -> Result<Term, Failure> {
-    let known = ["metadata.name", "metadata.namespace", "spec.nodeName", "status.phase"];
-    let (path, value) = term
-        .split_once("==")
-        .or_else(|| term.split_once('='))
-        .filter(|(path, _)| known.contains(path))
+    // Of any kind: the server does not ask which of them the kind in question has.
+    let known = [
+        "metadata.name",
+        "metadata.namespace",
+        "spec.nodeName",
+        "status.phase",
+        "status.run.id",
+        "status.run.completedAt",
+    ];
+    let differs = term.split_once("!=").map(|(path, value)| (path, value, true));
+    let (path, value, differs) = differs
+        .or_else(|| term.split_once("==").or_else(|| term.split_once('=')).map(|(path, value)| (path, value, false)))
+        .filter(|(path, ..)| known.contains(path))
         .ok_or_else(|| Failure::bad(format!("field label not supported: {term}")))?;
-    Ok(Term::Field(path.into(), value.into()))
+    Ok(if differs { Term::NotField(path.into(), value.into()) } else { Term::Field(path.into(), value.into()) })
 }
 
 #[cfg(test)]
@@ -128,6 +138,9 @@ mod tests {
             ("!app", "", false),
             ("", "metadata.name=one", true),
             ("app=backend", "metadata.name=two", false),
+            ("", "metadata.name!=two,status.phase=", true),
+            ("", "metadata.name!=one", false),
+            ("", "status.phase!=", false),
         ] {
             let selector = Selector::parse(labels, fields).unwrap();
             assert_eq!(selector.matches(&pod), matches, "{labels} {fields}");

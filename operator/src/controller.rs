@@ -25,7 +25,7 @@ use crate::{
     decide::{self, Attempt, Decision, Notice, Victim},
     error::{Error, in_time},
     metrics::Metrics,
-    observe::Observer,
+    observe::{Observer, PAGE},
     world::World,
 };
 
@@ -43,6 +43,11 @@ const KILLS_AT_ONCE: usize = 16;
 const LOOK_LIMIT: Duration = Duration::from_secs(45);
 /// Experiments that are looked at side by side.
 const CONCURRENCY: u16 = 16;
+/// So many looks a second are made for no other reason than that time has passed: where more experiments than 400 are active, each
+/// waits longer for its own. What happens is looked at at once.
+const LOOKS_A_SECOND: u32 = 200;
+/// Where `kubectl apply` keeps the whole manifest.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 type Guarded = DeserializeGuard<ChaosExperiment>;
 
@@ -70,8 +75,9 @@ pub fn watch(
     let experiments: Api<Guarded> =
         namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
     let (reader, writer) = reflector::store();
-    let stream = watcher(experiments, watcher::Config::default().any_semantic())
+    let stream = watcher(experiments, watcher::Config::default().page_size(PAGE))
         .default_backoff()
+        .modify(trim)
         .reflect(writer)
         .inspect_ok(move |event| {
             if matches!(event, watcher::Event::InitDone) {
@@ -82,6 +88,23 @@ pub fn watch(
         // Own status writes are no reason to look again; the annotation that ends a run is.
         .predicate_filter(predicates::generation.combine(predicates::annotations), Default::default());
     (reader, stream)
+}
+
+/// Of what is only known from the watch, what says when to look is kept: a look reads the experiment afresh.
+fn trim(experiment: &mut Guarded) {
+    experiment.meta_mut().managed_fields = None;
+    if let Some(annotations) = &mut experiment.meta_mut().annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+    let Ok(experiment) = &mut experiment.0 else { return };
+    let Some(status) = &mut experiment.status else { return };
+    // Between two runs it is asked what the last one said.
+    let old = status.history.len().saturating_sub(1);
+    status.history.drain(..old);
+    if let Some(run) = &mut status.run {
+        (run.kills, run.clients, run.rounds, run.disturbances) = (vec![], vec![], vec![], vec![]);
+        (run.spared, run.survivors, run.owners) = (vec![], vec![], vec![]);
+    }
 }
 
 /// Looks at experiments whenever there is a reason to, until `shutdown`; looks that have begun are finished.
@@ -195,7 +218,16 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     }
     let requeue = decision.requeue;
     let unknown = do_effects(context, &experiments, &current, decision).await?;
-    Ok(if unknown { Action::requeue(AFTER_UNKNOWN) } else { again(requeue) })
+    if unknown {
+        return Ok(Action::requeue(AFTER_UNKNOWN));
+    }
+    Ok(again(if requeue == Some(decide::LOOK_AGAIN) { Some(pace(context.observer.active())) } else { requeue }))
+}
+
+/// When to look again where nothing is due.
+fn pace(active: usize) -> Duration {
+    let turn = Duration::from_secs(1) / LOOKS_A_SECOND;
+    decide::LOOK_AGAIN.max(turn.saturating_mul(u32::try_from(active).unwrap_or(u32::MAX)))
 }
 
 fn again(requeue: Option<Duration>) -> Action {

@@ -25,6 +25,11 @@ impl Error {
         matches!(self, Self::Api(kube::Error::Api(status)) if status.is_conflict())
     }
 
+    /// Whether the API server did not understand the request.
+    pub fn is_bad_request(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if status.code == 400)
+    }
+
     /// Whether the API server said that there is no such object.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Api(kube::Error::Api(status)) if status.is_not_found())

@@ -29,5 +29,8 @@ pub mod sabotage;
 pub mod scope;
 pub mod serve;
 pub mod session;
+pub mod together;
+pub mod underway;
+pub mod watches;
 pub mod workload;
 pub mod world;

@@ -40,10 +40,11 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let mut kubernetes =
         kube::Config::infer().await.map_err(|error| format!("no cluster: {error}; run in a pod, or set KUBECONFIG"))?;
     let metrics = Arc::new(Metrics::default());
-    let client = requests::client(kubernetes.clone(), metrics.clone())?;
+    let places = requests::places();
+    let client = requests::client(kubernetes.clone(), metrics.clone(), places.clone())?;
     // Effects are not tried again by the client: what became of one whose answer is lost is looked into.
     kubernetes.default_retry = false;
-    let effects = requests::client(kubernetes, metrics.clone())?;
+    let effects = requests::client(kubernetes, metrics.clone(), places)?;
     let (ready, readiness) = watch::channel(false);
     let identity = Identity {
         scope: config.scope(),

@@ -20,7 +20,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, ResourceExt,
     api::ListParams,
-    core::{DeserializeGuard, Selector, SelectorExt},
+    core::{Selector, SelectorExt},
     runtime::reflector::ObjectRef,
 };
 use serde::de::DeserializeOwned;
@@ -33,13 +33,16 @@ use crate::{
     halt::Halt,
     metrics::Metrics,
     scope::Scope,
-    session::{Bell, Session},
+    session::Session,
+    together::Together,
+    underway::Runs,
+    watches::Watches,
     workload::{self, Owners},
-    world::{ClientView, Rival, Target, World, has_ended, is_ready},
+    world::{ClientView, Rival, Target, World, has_ended, is_ready, needed},
 };
 
-/// Pods that one request for a list may bring.
-const PAGE: u32 = 500;
+/// Objects that one request for a list may bring.
+pub const PAGE: u32 = 500;
 
 type Experiment = ObjectRef<ChaosExperiment>;
 
@@ -53,6 +56,9 @@ pub struct Observer {
     halt: Halt,
     scope: Scope,
     bells: mpsc::UnboundedSender<Experiment>,
+    runs: Runs,
+    labels: Together<BTreeMap<String, String>>,
+    watches: Watches,
     sessions: Mutex<HashMap<Experiment, Session>>,
 }
 
@@ -76,8 +82,20 @@ impl Observer {
         halt: Halt,
         bells: mpsc::UnboundedSender<Experiment>,
     ) -> Self {
-        let (scope, sessions) = (Scope::default(), Mutex::default());
-        Self { client, fetch, clock, metrics, own_pod, halt, scope, bells, sessions }
+        Self {
+            runs: Runs::new(client.clone()),
+            labels: Together::default(),
+            watches: Watches::new(client.clone()),
+            scope: Scope::default(),
+            sessions: Mutex::default(),
+            client,
+            fetch,
+            clock,
+            metrics,
+            own_pod,
+            halt,
+            bells,
+        }
     }
 
     /// From now on these namespaces are open and all others closed.
@@ -96,6 +114,11 @@ impl Observer {
     /// Whether the experiment has a session: this operator, since it started, has found something to do for it.
     pub fn attends(&self, experiment: &Experiment) -> bool {
         self.sessions().contains_key(experiment)
+    }
+
+    /// How many experiments are active.
+    pub fn active(&self) -> usize {
+        self.sessions().len()
     }
 
     /// One look: whether all is halted, and for a run the pods listed afresh, and what the client replicas last said.
@@ -151,23 +174,18 @@ impl Observer {
         if run.is_none_or(|run| run.ticket.is_none() || run.baseline_at.is_some()) {
             return Ok(vec![]);
         }
-        let experiments: Api<DeserializeGuard<ChaosExperiment>> = Api::namespaced(self.client.clone(), namespace);
-        let all = every(&experiments, ListParams::default()).await?;
-        let others = all.iter().filter_map(|other| other.0.as_ref().ok());
-        let others = others.filter(|other| other.metadata.uid != experiment.metadata.uid && other.spec.kill.is_some());
-        Ok(others
-            .filter_map(|other| Some((other, other.status.as_ref().and_then(running)?)))
-            .filter(|(other, _)| {
-                let own = experiment.spec.target.selector == other.spec.target.selector;
-                let matches = |selector: Selector| targets.iter().any(|pod| selector.matches(pod.labels()));
-                own || selector(&other.spec.target.selector).is_ok_and(matches)
-            })
-            .map(|(other, run)| Rival {
-                name: other.name_any(),
-                uid: other.uid().unwrap_or_default(),
-                ticket: run.ticket,
-            })
-            .collect())
+        let others = self.runs.of(namespace).await?;
+        let kills_some = |other: &LabelSelector| {
+            let matches = |selector: Selector| targets.iter().any(|pod| selector.matches(pod.labels()));
+            experiment.spec.target.selector == *other || selector(other).is_ok_and(matches)
+        };
+        let others = others.iter().filter(|other| Some(&other.uid) != experiment.metadata.uid.as_ref());
+        let rivals = others.filter(|other| kills_some(&other.selector)).map(|other| Rival {
+            name: other.name.clone(),
+            uid: other.uid.clone(),
+            ticket: other.ticket,
+        });
+        Ok(rivals.collect())
     }
 
     /// Why nothing is to be done in a namespace, as it is labelled now.
@@ -177,7 +195,11 @@ impl Observer {
     pub async fn closed(&self, namespace: &str) -> Result<Option<String>, Error> {
         let labels = if self.scope.asks_for_label(namespace) {
             let namespaces: Api<Namespace> = Api::all(self.client.clone());
-            in_time(namespaces.get(namespace)).await?.metadata.labels.unwrap_or_default()
+            let read = async {
+                let namespace = in_time(namespaces.get(namespace)).await?;
+                Ok::<_, Error>(namespace.metadata.labels.unwrap_or_default())
+            };
+            self.labels.read(namespace, read).await?
         } else {
             BTreeMap::new()
         };
@@ -223,11 +245,9 @@ impl Observer {
         if sessions.get(&key).is_some_and(|session| !session.is_of(experiment)) {
             sessions.remove(&key);
         }
-        sessions.entry(key.clone()).or_insert_with(|| {
-            let pods = Api::namespaced(self.client.clone(), &experiment.namespace().unwrap_or_default());
-            let bell = Bell::new(key, self.bells.clone());
-            let (fetch, clock) = (self.fetch.clone(), self.clock.clone());
-            Session::begin(experiment, selectors, pods, fetch, clock, self.metrics.clone(), bell)
+        sessions.entry(key).or_insert_with(|| {
+            let (fetch, clock, bells) = (self.fetch.clone(), self.clock.clone(), self.bells.clone());
+            Session::begin(experiment, selectors, &self.watches, fetch, clock, self.metrics.clone(), bells)
         })
     }
 
@@ -262,21 +282,28 @@ pub fn selector(labels: &LabelSelector) -> Result<Selector, String> {
     Ok(selector)
 }
 
-/// All pods that match, read from the API server's store and not from its cache.
+/// All pods that match, read from the API server's store and not from its cache; of each what is [`needed`].
 ///
 /// # Errors
 /// Where the API server does not answer in time.
 pub async fn list(pods: &Api<Pod>, selector: &Selector) -> Result<Vec<Pod>, Error> {
-    every(pods, ListParams::default().labels_from(selector)).await
+    every(pods, ListParams::default().labels_from(selector), |pod| Some(needed(pod))).await
 }
 
-/// All objects of a kind, page by page.
-async fn every<K: Clone + DeserializeOwned + Debug>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, Error> {
+/// What `keep` makes of all objects of a kind, page by page.
+///
+/// # Errors
+/// Where the API server does not answer in time.
+pub async fn every<K: Clone + DeserializeOwned + Debug, T>(
+    api: &Api<K>,
+    params: ListParams,
+    keep: impl Fn(K) -> Option<T>,
+) -> Result<Vec<T>, Error> {
     let mut params = params.limit(PAGE);
     let mut found = Vec::new();
     loop {
         let page = in_time(api.list(&params)).await?;
-        found.extend(page.items);
+        found.extend(page.items.into_iter().filter_map(&keep));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(found),

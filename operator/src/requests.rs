@@ -1,4 +1,4 @@
-//! Counts the requests to the API server, and waits for none of them for ever.
+//! Counts the requests to the API server, sends so many at a time and no more, and waits for none of them for ever.
 
 use std::{
     sync::Arc,
@@ -9,7 +9,8 @@ use std::{
 use axum::http::{Method, Request, Response, StatusCode};
 use futures::{FutureExt, future::BoxFuture};
 use kube::{Client, Config, client::ClientBuilder};
-use tower::{Layer, Service, timeout::TimeoutLayer};
+use tokio::sync::Semaphore;
+use tower::{Layer, Service, limit::GlobalConcurrencyLimitLayer, timeout::TimeoutLayer};
 
 use crate::metrics::Metrics;
 
@@ -18,14 +19,26 @@ use crate::metrics::Metrics;
 /// which would hang for ever behind a connection into nowhere.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// A client of the API server whose requests are counted, and answered within [`ANSWER_LIMIT`] or given up.
+/// So many requests of the operator may wait for the head of their answer at a time, however many experiments run: the API server
+/// lets 600 be under way by default, and those of service accounts share less than half of them.
+/// <https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>
+pub const AT_ONCE: usize = 32;
+
+/// The places of those requests, for all clients of an operator.
+pub fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(AT_ONCE))
+}
+
+/// A client of the API server whose requests wait for one of the `places`, are counted, and are answered within [`ANSWER_LIMIT`]
+/// or given up.
 ///
 /// # Errors
 /// Where the configuration has, say, a certificate that is none.
-pub fn client(config: Config, metrics: Arc<Metrics>) -> kube::Result<Client> {
+pub fn client(config: Config, metrics: Arc<Metrics>, places: Arc<Semaphore>) -> kube::Result<Client> {
     Ok(ClientBuilder::try_from(config)?
         .with_layer(&TimeoutLayer::new(ANSWER_LIMIT))
         .with_layer(&Count(metrics))
+        .with_layer(&GlobalConcurrencyLimitLayer::with_semaphore(places))
         .build())
 }
 

@@ -1,49 +1,67 @@
-//! What the operator keeps going while an experiment is active: a watch on its pods, which only says when to look again, and a
-//! poller for each client replica. Both end when the session is dropped.
+//! What the operator keeps going while an experiment is active: its part in the watch on its namespace's pods, which only says
+//! when to look again, and a poller for each client replica. All of it ends when the session is dropped.
+#![allow(clippy::disallowed_methods, reason = "the edge: here it is waited between two looks")]
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use breakwater_breaker::wire::Cursor;
 use breakwater_crds::{ChaosExperiment, Client as ClientSpec};
-use futures::{StreamExt, channel::mpsc};
+use futures::channel::mpsc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    Api, ResourceExt,
-    api::PartialObjectMeta,
-    core::Selector,
-    runtime::{WatchStreamExt, reflector::ObjectRef, watcher},
-};
+use kube::{ResourceExt, core::Selector, runtime::reflector::ObjectRef};
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{clock::Clock, endpoint, fetch::Fetch, metrics::Metrics, poll::Poller, world::ReplicaView};
+use crate::{
+    clock::Clock,
+    endpoint,
+    fetch::Fetch,
+    metrics::Metrics,
+    poll::Poller,
+    watches::{Membership, Watches},
+    world::ReplicaView,
+};
+
+/// However often a bell is rung, the experiment is not looked at more often than this; a first ring is told at once. A killed
+/// pod changes half a dozen times on its way, and so does the one that replaces it.
+pub const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Where an experiment says that it should be looked at.
 #[derive(Clone)]
-pub struct Bell {
-    experiment: ObjectRef<ChaosExperiment>,
-    channel: mpsc::UnboundedSender<ObjectRef<ChaosExperiment>>,
-}
+pub struct Bell(Arc<Notify>);
 
 impl Bell {
-    /// The bell of one experiment.
-    pub fn new(
+    /// The bell of one experiment, which is heard in `channel` until `stop`.
+    pub fn hang(
         experiment: ObjectRef<ChaosExperiment>,
         channel: mpsc::UnboundedSender<ObjectRef<ChaosExperiment>>,
+        stop: CancellationToken,
     ) -> Self {
-        Self { experiment, channel }
+        let rung = Arc::new(Notify::new());
+        let bell = Self(rung.clone());
+        let tell = async move {
+            loop {
+                rung.notified().await;
+                // It fails only when the operator ends.
+                drop(channel.unbounded_send(experiment.clone()));
+                sleep(BETWEEN_LOOKS).await;
+            }
+        };
+        tokio::spawn(async move { stop.run_until_cancelled(tell).await });
+        bell
     }
 
-    fn ring(&self) {
-        // It fails only when the operator ends.
-        drop(self.channel.unbounded_send(self.experiment.clone()));
+    /// The experiment should be looked at.
+    pub fn ring(&self) {
+        self.0.notify_one();
     }
 }
 
 /// A replica as a member of one of the experiment's clients.
 type Member = (String, String);
 
-/// An active experiment's watch and pollers.
+/// What goes on for an active experiment.
 pub struct Session {
     uid: Option<String>,
     generation: Option<i64>,
@@ -52,35 +70,28 @@ pub struct Session {
     metrics: Arc<Metrics>,
     bell: Bell,
     pollers: HashMap<Member, Poller>,
+    _watch: Membership,
     _stop: DropGuard,
 }
 
 impl Session {
-    /// Begins to watch the pods that these selectors match.
+    /// Begins to watch the pods that these selectors match. The bell rings once for what changed before that.
     pub fn begin(
         experiment: &ChaosExperiment,
         selectors: Vec<Selector>,
-        pods: Api<PartialObjectMeta<Pod>>,
+        watches: &Watches,
         fetch: Arc<dyn Fetch>,
         clock: Clock,
         metrics: Arc<Metrics>,
-        bell: Bell,
+        channel: mpsc::UnboundedSender<ObjectRef<ChaosExperiment>>,
     ) -> Self {
         let stop = CancellationToken::new();
-        for selector in selectors {
-            let (stopped, bell) = (stop.clone(), bell.clone());
-            let config = watcher::Config::default().labels_from(&selector).any_semantic();
-            let events = watcher(pods.clone(), config).default_backoff().for_each(move |event| {
-                match event {
-                    Ok(_) => bell.ring(),
-                    Err(error) => tracing::warn!(%error, "the watch on pods broke off; it is begun anew"),
-                }
-                std::future::ready(())
-            });
-            tokio::spawn(async move { stopped.run_until_cancelled(events).await });
-        }
+        let bell = Bell::hang(ObjectRef::from_obj(experiment), channel, stop.clone());
+        let watch = watches.join(&experiment.namespace().unwrap_or_default(), selectors, bell.clone());
+        bell.ring();
         let (uid, generation) = (experiment.metadata.uid.clone(), experiment.metadata.generation);
-        Self { uid, generation, fetch, clock, metrics, bell, pollers: HashMap::new(), _stop: stop.drop_guard() }
+        let pollers = HashMap::new();
+        Self { uid, generation, fetch, clock, metrics, bell, pollers, _watch: watch, _stop: stop.drop_guard() }
     }
 
     /// Whether it is this experiment's: another one of that name, or another spec, needs another session.

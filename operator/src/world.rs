@@ -1,8 +1,13 @@
 //! What the operator sees around an experiment: a plain snapshot, the input of `decide`.
 
+use std::collections::BTreeMap;
+
 use breakwater_breaker::{State, Transition};
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::{
+    api::core::v1,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
 use kube::Resource;
 use uuid::Uuid;
 
@@ -137,6 +142,41 @@ impl Target {
             owner: controller(pod).map(|owner| owner.uid.clone()),
         }
     }
+}
+
+/// A pod without what no decision asks for: of thousands the rest would fill the memory.
+pub fn needed(pod: v1::Pod) -> v1::Pod {
+    let meta = pod.metadata;
+    let mirror = meta.annotations.and_then(|mut all| all.remove_entry(MIRROR));
+    let metadata = ObjectMeta {
+        name: meta.name,
+        namespace: meta.namespace,
+        uid: meta.uid,
+        resource_version: meta.resource_version,
+        labels: meta.labels,
+        annotations: mirror.map(|mirror| BTreeMap::from([mirror])),
+        deletion_timestamp: meta.deletion_timestamp,
+        owner_references: meta.owner_references,
+        ..ObjectMeta::default()
+    };
+    let container = |one: v1::Container| v1::Container { name: one.name, ports: one.ports, ..Default::default() };
+    let spec = pod.spec.map(|spec| v1::PodSpec {
+        node_name: spec.node_name,
+        host_network: spec.host_network,
+        priority: spec.priority,
+        containers: spec.containers.into_iter().map(container).collect(),
+        ..Default::default()
+    });
+    let ready = |all: Vec<v1::PodCondition>| all.into_iter().filter(|one| one.type_ == "Ready").collect();
+    let status = pod.status.map(|status| v1::PodStatus {
+        phase: status.phase,
+        pod_ip: status.pod_ip,
+        host_ip: status.host_ip,
+        host_ips: status.host_ips,
+        conditions: status.conditions.map(ready),
+        ..Default::default()
+    });
+    v1::Pod { metadata, spec, status }
 }
 
 /// The object that controls a pod or another object.

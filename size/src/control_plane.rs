@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -17,9 +16,9 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use crate::{island::NODE, wait::until};
+use crate::{island::NODE, program, wait::until};
 
 /// Where the API server answers.
 const SERVER: &str = "https://127.0.0.1:6443";
@@ -72,8 +71,10 @@ impl ControlPlane {
             format!("--audit-policy-file={}", at("audit.yaml")),
             format!("--audit-log-path={}", at("audit.log")),
         ];
-        let mut running = vec![start(state, programs, "etcd", &etcd)?];
-        running.push(start(state, programs, "kube-apiserver", &api_server)?);
+        let start = |name: &str, flags: &[String]| {
+            program::start(&programs.join(name), flags, &[], &state.join(format!("{name}.log")))
+        };
+        let mut running = vec![start("etcd", &etcd)?, start("kube-apiserver", &api_server)?];
         let client = connect(&kubeconfig(state, "admin")?).await?;
         let ready = until("the API server", START, async || {
             for program in &mut running {
@@ -106,14 +107,6 @@ impl ControlPlane {
     pub fn audit_log(&self) -> Result<String> {
         Ok(fs::read_to_string(self.folder.path().join("audit.log"))?)
     }
-}
-
-fn start(state: &Path, programs: &Path, name: &str, flags: &[String]) -> Result<Child> {
-    let log = fs::File::create(state.join(format!("{name}.log")))?;
-    let program = programs.join(name);
-    let mut command = Command::new(&program);
-    command.args(flags).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-    command.spawn().with_context(|| format!("{} cannot be started; `cargo cluster up` builds it", program.display()))
 }
 
 async fn connect(kubeconfig: &Path) -> Result<Client> {

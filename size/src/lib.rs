@@ -7,6 +7,8 @@ mod clients;
 mod control_plane;
 mod island;
 mod operator;
+pub mod peer;
+mod program;
 pub mod run;
 mod town;
 pub mod wait;

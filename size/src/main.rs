@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use breakwater_size::{
-    ControlPlane, OPERATOR, Operator, Town, audit, on_an_island,
+    ControlPlane, OPERATOR, Operator, Town, audit, on_an_island, peer,
     run::{Figures, Mark},
     wait::{a_while, now},
 };
@@ -43,6 +43,8 @@ struct Args {
 
 /// Runs share a namespace, so many of them.
 const A_NAMESPACE: usize = 50;
+/// Kills by the plain way.
+const PLAIN_KILLS: usize = 20;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -62,6 +64,12 @@ async fn bench(args: &Args) -> Result<()> {
     town.crowd("crowd", args.crowd).await?;
     town.quarter("idle").await?;
     town.idle("idle", args.idle).await?;
+    let plain = peer::kubectl_delete(&args.programs, &plane, &town, PLAIN_KILLS).await?;
+    println!(
+        "beside it: {PLAIN_KILLS} kills by `kubectl delete pod`, one after the other, took {:.0?} / {:.0?} / {:.0?} (p50 / p99 / max) and \
+         {:.1} requests each",
+        plain.took.p50, plain.took.p99, plain.took.max, plain.requests
+    );
     let kubeconfig = plane.kubeconfig(OPERATOR)?;
     let log = plane.folder().join("operator.log");
     let operator = Operator::start(&args.operator, &kubeconfig, &log).await?;
@@ -80,7 +88,7 @@ async fn bench(args: &Args) -> Result<()> {
         taken.peak_mib
     );
     println!(
-        "\n| runs at once | start late p50 / p99 / max | replacement killed after p50 / p99 / max | kills | requests a run | memory at its peak | CPU a run |"
+        "\n| runs at once | start late p50 / p99 / max (p50 of kubectl's) | replacement killed after p50 / p99 / max | kills | requests a run | memory at its peak | CPU a run |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     let mut base: Option<f64> = None;
@@ -102,10 +110,11 @@ async fn bench(args: &Args) -> Result<()> {
         let ratio = per_run / *base.get_or_insert(per_run);
         let (start, again, taken) = (figures.start, figures.replacement, figures.taken);
         println!(
-            "| {size} | {:.0?} / {:.0?} / {:.0?} | {:.0?} / {:.0?} / {:.0?} | {} | {per_run:.0} ({ratio:.2} of the first) | {:.0} MiB | {:.0?} |",
+            "| {size} | {:.0?} / {:.0?} / {:.0?} ({:.2}) | {:.0?} / {:.0?} / {:.0?} | {} | {per_run:.0} ({ratio:.2} of the first) | {:.0} MiB | {:.0?} |",
             start.p50,
             start.p99,
             start.max,
+            start.p50.as_secs_f64() / plain.took.p50.as_secs_f64(),
             again.p50,
             again.p99,
             again.max,

@@ -1,11 +1,14 @@
 //! The operator's program, as it is in its image, and what it takes.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use crate::wait::{a_while, until};
+use crate::{
+    program,
+    wait::{a_while, until},
+};
 
 /// Where it tells its metrics.
 const LISTEN: &str = "127.0.0.1:9090";
@@ -36,11 +39,8 @@ impl Operator {
     /// # Errors
     /// Where it does not.
     pub async fn start(program: &Path, kubeconfig: &Path, log: &Path) -> Result<Self> {
-        let mut command = Command::new(program);
-        let log = fs::File::create(log)?;
-        command.env_clear().env("KUBECONFIG", kubeconfig).args(["--listen", LISTEN]).stdin(Stdio::null());
-        let command = command.env("RUST_LOG", "warn").stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-        let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
+        let environment = [("KUBECONFIG", kubeconfig.as_os_str()), ("RUST_LOG", "warn".as_ref())];
+        let child = program::start(program, ["--listen", LISTEN], &environment, log)?;
         let mut operator = Self { child };
         until("the operator's first list", START, async || {
             ensure!(operator.child.try_wait()?.is_none(), "it ended");

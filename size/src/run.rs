@@ -67,7 +67,8 @@ impl Mark {
 }
 
 impl Percentiles {
-    fn of(mut all: Vec<Duration>) -> Self {
+    /// Of these.
+    pub fn of(mut all: Vec<Duration>) -> Self {
         all.sort();
         let at = |share: usize| all.get((all.len() * share / 100).min(all.len().saturating_sub(1))).copied();
         Self {
@@ -129,6 +130,7 @@ impl Figures {
     }
 }
 
-fn between(from: Timestamp, to: Timestamp) -> Duration {
+/// From one moment to another; zero where that comes before.
+pub fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::cluster::{Choice, Cluster, Traces};
 use crate::steps::Steps;
 use crate::workspace::{Workspace, cargo};
-use crate::{command, deny, e2e, images};
+use crate::{command, deny, e2e, images, size};
 
 /// Arguments of `cargo check-all`.
 #[derive(clap::Args)]
@@ -61,6 +61,18 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
         let arguments = ["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"];
         command::run(cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
+    if args.long {
+        steps.run("the oldest compiler that is promised", || {
+            let arguments = ["run", "--install", &workspace.rust_version, "cargo", "check", "--locked", "--workspace"];
+            let mut oldest = Command::new("rustup");
+            oldest.args(arguments).arg("--all-targets").env("CARGO_TARGET_DIR", workspace.target.join("oldest"));
+            command::run(oldest.current_dir(&workspace.root))
+        })?;
+        steps.run("the breaker beside its peers", || {
+            let manifest = "client/breaker/compare/Cargo.toml";
+            command::run(&mut cargo(&["bench", "--locked", "--manifest-path", manifest, "--", "--quick"]))
+        })?;
+    }
     let before = Traces::take()?;
     let was_there = Cluster::is_there(workspace);
     let cluster = steps.run("cluster up", || Cluster::up(workspace, args.cluster))?;
@@ -71,6 +83,7 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     steps.run("load images", || cluster.load(&images))?;
     steps.run("end-to-end tests", || e2e::run_all(workspace, &cluster))?;
     if args.long {
+        steps.run("size", || size::test(workspace))?;
         steps.run("long end-to-end tests", || e2e::run_long(workspace, &cluster))?;
     }
     if was_there {

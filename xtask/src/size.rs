@@ -1,4 +1,4 @@
-//! `cargo bench-operator`: an API server of its own, and the program as it is in its image.
+//! `cargo bench-operator`, and the tests of the operator's size: an API server of its own, and the program as it is in its image.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::cluster;
+use crate::command;
 use crate::images;
 use crate::workspace::{Workspace, cargo};
 
@@ -21,19 +22,25 @@ pub struct Args {
 /// Builds what is needed and runs the benchmark.
 pub fn bench(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let mut run = with_programs(&workspace)?;
+    let mut run = with_programs(&workspace, &["run"])?;
     let status = run.arg("--").args(&args.args).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Runs the tests.
+pub fn test(workspace: &Workspace) -> Result<()> {
+    let mut test = with_programs(workspace, &["test"])?;
+    command::run(test.args(["--", "--ignored", "--nocapture"]))
+}
+
 /// Of the same profile as the fault tests, so that most of it is built already: thousands of clients live in its process.
-fn with_programs(workspace: &Workspace) -> Result<Command> {
+fn with_programs(workspace: &Workspace, verb: &[&str]) -> Result<Command> {
     let programs = cluster::control_plane(workspace)?;
     let images = images::build(workspace)?;
     let operator =
         images.into_iter().find(|image| image.name.contains("/operator:")).context("no operator was built")?;
     let mut cargo = Command::new(cargo());
-    cargo.args(["run", "--locked", "--profile", "faults", "--package", "breakwater-size"]);
+    cargo.args(verb).args(["--locked", "--profile", "faults", "--package", "breakwater-size"]);
     cargo
         .current_dir(&workspace.root)
         .env("BREAKWATER_PROGRAMS", programs)

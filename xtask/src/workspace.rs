@@ -16,6 +16,8 @@ pub struct Workspace {
     pub target: PathBuf,
     /// The version that all crates share; also the images' tag.
     pub version: String,
+    /// The oldest compiler that all crates promise to build with.
+    pub rust_version: String,
 }
 
 #[derive(Deserialize)]
@@ -29,6 +31,7 @@ struct Metadata {
 struct Package {
     name: String,
     version: String,
+    rust_version: String,
 }
 
 impl Workspace {
@@ -41,10 +44,12 @@ impl Workspace {
         )?;
         let metadata: Metadata = serde_json::from_str(&json).context("cargo metadata printed something unexpected")?;
         let own = metadata.packages.into_iter().find(|package| package.name == env!("CARGO_PKG_NAME"));
+        let own = own.context("cargo metadata does not list this package")?;
         Ok(Self {
             root: metadata.workspace_root,
             target: metadata.target_directory,
-            version: own.context("cargo metadata does not list this package")?.version,
+            version: own.version,
+            rust_version: own.rust_version,
         })
     }
 

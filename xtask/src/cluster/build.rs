@@ -101,10 +101,10 @@ pub fn all(workspace: &Workspace) -> Result<()> {
     build(workspace, CLUSTER.into_iter().chain(missing_tools()).collect())
 }
 
-/// What a control plane without nodes runs.
+/// What a control plane without nodes runs, and the kubectl of the same release.
 pub fn control_plane(workspace: &Workspace) -> Result<PathBuf> {
-    let units = CLUSTER.into_iter().filter(|unit| ["etcd", "kubernetes"].contains(&unit.name)).collect();
-    build(workspace, units)?;
+    let units = CLUSTER.into_iter().filter(|unit| ["etcd", "kubernetes"].contains(&unit.name));
+    build(workspace, units.chain([KUBECTL]).collect())?;
     Ok(workspace.bin())
 }
 

@@ -1,0 +1,63 @@
+//! However much there is to ask, the API server is asked so many things at a time and no more.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, http::StatusCode, routing::get};
+use breakwater_operator::{
+    metrics::Metrics,
+    requests::{AT_ONCE, client, places},
+};
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, Config};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+
+/// An API server that answers when it is let.
+#[derive(Default)]
+struct Server {
+    under_way: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[tokio::test]
+async fn so_many_requests_are_under_way_and_no_more() {
+    let (server, gate) = (Arc::new(Server::default()), Arc::new(Semaphore::new(0)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, let_through) = (server.clone(), gate.clone());
+    let answer = async move || {
+        let now = asked.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        asked.most.fetch_max(now, Ordering::SeqCst);
+        let_through.acquire().await.unwrap().forget();
+        asked.under_way.fetch_sub(1, Ordering::SeqCst);
+        StatusCode::NOT_FOUND
+    };
+    let app = Router::new().fallback(get(answer));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    // Two clients of one operator share the places.
+    let (metrics, places) = (Arc::new(Metrics::default()), places());
+    let one = || client(Config::new(url.parse().unwrap()), metrics.clone(), places.clone()).unwrap();
+    let clients = [one(), one()];
+    let ask = |client: &Client| {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), "shop");
+        async move { pods.get("one").await.is_ok() }
+    };
+    let asks = join_all((0..4 * AT_ONCE).map(|number| ask(&clients[number % 2])));
+    let all = tokio::spawn(asks);
+    let full = async {
+        while server.under_way.load(Ordering::SeqCst) < AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), full).await.expect("all places are taken");
+    gate.add_permits(4 * AT_ONCE);
+    let answers = timeout(Duration::from_secs(20), all).await.expect("whoever waits has its turn").unwrap();
+    assert_eq!((answers.len(), server.most.load(Ordering::SeqCst)), (4 * AT_ONCE, AT_ONCE), "all are answered");
+}
