@@ -5,7 +5,7 @@ use breakwater_crds::{
 };
 use jiff::Timestamp;
 
-use super::judge::Ending;
+use super::{effect::is_pending, judge::Ending};
 use crate::world::World;
 
 /// Writes down what others did since the round's baseline: a pod that the run leaves alone is gone, or another owner's pods came.
@@ -26,7 +26,8 @@ pub fn note(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Times
     }
     let over = run.hold_until.is_none_or(|end| end <= now && run.first_kill_at.is_some());
     if over {
-        let known = |uid: &&String| run.spared.contains(uid) || run.survivors.contains(uid);
+        let pending = |uid: &String| run.kills.iter().any(|kill| kill.uid == *uid && is_pending(run, kill, now));
+        let known = |uid: &&String| run.spared.contains(uid) || run.survivors.contains(uid) || pending(uid);
         let left = world.targets.iter().filter(|pod| pod.alive).map(|pod| &pod.uid);
         let new: Vec<_> =
             left.filter(|uid| !known(uid)).take(MAX_KILLS.saturating_sub(run.survivors.len())).cloned().collect();

@@ -74,16 +74,23 @@ fn is_done(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Deleted | Outcome::Evicted | Outcome::Restarted)
 }
 
-/// Kills that can no longer be sent in time get their outcome.
-pub fn expire(run: &mut Run, world: &World, now: Timestamp) {
+/// Kills that can no longer be sent in time get their outcome. `killing`: up to now kills were sent.
+pub fn expire(run: &mut Run, world: &World, killing: bool, now: Timestamp) {
     give_up(run, world, now, "not sent in time", |run, kill| {
-        kill.outcome == Outcome::Planned && now > deadline(run, kill)
+        now > deadline(run, kill) && (kill.outcome == Outcome::Planned || killing && is_blocked(run, kill))
     });
 }
 
-/// Kills of a run that has ended get their outcome; one that was forbidden up to now may have been allowed since.
-pub fn abandon(run: &mut Run, world: &World, now: Timestamp) {
-    give_up(run, world, now, "not sent: the run had ended", |run, kill| is_pending(run, kill, now));
+/// Kills of a run that has ended get their outcome. `killing`: up to now kills were sent.
+pub fn abandon(run: &mut Run, world: &World, killing: bool, now: Timestamp) {
+    give_up(run, world, now, "not sent: the run had ended", |run, kill| {
+        is_pending(run, kill, now) || killing && is_blocked(run, kill)
+    });
+}
+
+/// It was forbidden up to now; the last try may have been allowed since, and its answer lost.
+fn is_blocked(run: &Run, kill: &KillRecord) -> bool {
+    kill.outcome == Outcome::Blocked && kill.round == run.round
 }
 
 /// Of the kills that can still come to something, those beyond `most` are not done: no operator has written them.
@@ -111,7 +118,9 @@ fn give_up(run: &mut Run, world: &World, now: Timestamp, why: &str, which: impl 
                 None if lives => (Outcome::Failed, why),
                 None => (Outcome::Gone, "gone when it was looked at again"),
             };
-            Attempt { slot: kill.slot, uid: kill.uid.clone(), sent_at: None, outcome, message: Some(message.into()) }
+            let before = kill.message.iter().map(|before| format!("; before that: {before}"));
+            let message = Some(std::iter::once(message.to_owned()).chain(before).collect());
+            Attempt { slot: kill.slot, uid: kill.uid.clone(), sent_at: None, outcome, message }
         })
         .collect();
     outcomes(run, &attempts);

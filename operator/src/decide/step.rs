@@ -195,7 +195,7 @@ impl Step<'_> {
             run.seed = run.id;
             return self.first_set(run);
         }
-        record::expire(run, self.world, self.now);
+        record::expire(run, self.world, self.is_killing(), self.now);
         record::refuse(run, self.most(run), self.now);
         self.decision.kills.extend(effect::victims(run, self.now));
         if run.kills.iter().any(|kill| kill.outcome == Outcome::Planned) {
@@ -209,6 +209,11 @@ impl Step<'_> {
             run.spared.extend(choice.spared);
             self.plan(run, choice.victims);
         }
+    }
+
+    /// Whether kills could be sent up to this look.
+    fn is_killing(&self) -> bool {
+        self.experiment.status.as_ref().is_some_and(|status| status.phase == Some(Phase::Killing))
     }
 
     /// How many kills may be under way by the spec, whatever the status says.
@@ -249,7 +254,7 @@ impl Step<'_> {
         if let Some(ending) = self.ending.take() {
             let ending = disturb::temper(ending, &run);
             run.completed_at = Some(self.now);
-            record::abandon(&mut run, self.world, self.now);
+            record::abandon(&mut run, self.world, self.is_killing(), self.now);
             record::calls(&mut run, self.world);
             self.decision.kills.clear();
             self.decision.notices.push(Notice::completed(&ending));

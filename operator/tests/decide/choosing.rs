@@ -168,6 +168,33 @@ fn a_budget_blocks_evictions_and_they_are_tried_again_until_the_hold_ends() {
 }
 
 #[test]
+fn what_was_blocked_and_is_gone_at_the_next_look_may_have_been_killed() {
+    let evict = "  kill: {method: Evict, gracePeriodSeconds: 0}";
+    let blocked = || {
+        let mut sim = Sim::new(&manifest("{all: {}}", evict, "{staysClosed: true}"), 3, 1);
+        sim.budget = 3;
+        sim.until(LIMIT, |sim| sim.looks > 5);
+        assert!(sim.run().kills.iter().all(|kill| kill.outcome == Outcome::Blocked), "{:?}", sim.run().kills);
+        sim.budget = 1;
+        sim
+    };
+    // The last try of two is allowed, and who sent it never hears so.
+    let mut sim = blocked();
+    sim.look(Fault::DeadAfterEffects);
+    sim.operator_away(KILL_LIMIT + Duration::from_secs(2));
+    sim.complete(LIMIT);
+    let mut told: Vec<_> = sim.run().kills.iter().map(|kill| kill.outcome).collect();
+    told.sort_by_key(|outcome| *outcome == Outcome::Blocked);
+    assert_eq!(told, [Outcome::Gone, Outcome::Gone, Outcome::Blocked], "{:?}", sim.run().kills);
+    assert_eq!(sim.run().disturbances, []);
+    // It is allowed and heard of, after the hold: what was tried up to then is nothing that others did.
+    let mut sim = blocked();
+    sim.complete(LIMIT);
+    assert_eq!(sim.run().kills.iter().filter(|kill| kill.outcome == Outcome::Evicted).count(), 3);
+    assert_eq!(sim.run().disturbances, []);
+}
+
+#[test]
 fn an_outcome_belongs_to_the_set_that_it_was_for() {
     let evict = "  kill: {method: Evict, gracePeriodSeconds: 0}\n  schedule: {rounds: 2, pauseBetweenRounds: 1s}";
     let mut sim = Sim::new(&manifest("{all: {}}", evict, "{staysClosed: true}"), 3, 1);
