@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use breakwater_crds::{ChaosExperiment, Outcome, Phase, Reason, Run};
+use breakwater_crds::{ChaosExperiment, KillRecord, Outcome, Phase, Reason, Run};
 use breakwater_fake_apiserver::Change;
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -323,12 +323,18 @@ impl<'a> Judge<'a> {
     fn honest(&mut self, run: &Run) {
         for kill in &run.kills {
             let killed = self.killed.contains(&kill.uid);
+            // A pod that one set did not kill may be killed by a later one.
+            let told = |other: &KillRecord| {
+                other.slot != kill.slot
+                    && other.uid == kill.uid
+                    && !matches!(other.outcome, Outcome::Failed | Outcome::Blocked | Outcome::DryRun)
+            };
             match kill.outcome {
                 Outcome::Planned => self.fails(format!("{} is still planned at the end", kill.pod)),
                 Outcome::Deleted | Outcome::Evicted if !killed => {
                     self.fails(format!("{} is told as killed, and no operator killed it", kill.pod));
                 }
-                Outcome::Failed | Outcome::Blocked | Outcome::DryRun if killed => {
+                Outcome::Failed | Outcome::Blocked | Outcome::DryRun if killed && !run.kills.iter().any(told) => {
                     let said = kill.message.as_deref().unwrap_or_default();
                     self.fails(format!("{} was killed, and is told as {:?}: {said}", kill.pod, kill.outcome));
                 }
