@@ -51,7 +51,8 @@ pub fn delete(state: &mut State, call: &Call<'_>, options: &Value) -> Result<Val
     if let Some(last) = last.filter(|_| kind.origin == Origin::Pod) {
         return Ok(Value::clone(&last));
     }
-    Ok(success(json!({"name": name, "group": kind.group, "kind": kind.plural, "uid": current["metadata"]["uid"]})))
+    let details = json!({"name": name, "group": kind.group, "kind": kind.plural, "uid": current["metadata"]["uid"]});
+    Ok(json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}))
 }
 
 fn put(state: &mut State, call: &Call<'_>, current: &Arc<Value>, marked: Value) -> Value {
@@ -149,7 +150,7 @@ pub fn evict(state: &mut State, call: &Call<'_>, sent: &Value) -> Answer {
         }
     }
     delete(state, call, &options)?;
-    Ok((201, success(Value::Null)))
+    Ok((201, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})))
 }
 
 fn budgets_allow(state: &State, call: &Call<'_>, pod: &Value) -> bool {
@@ -177,12 +178,4 @@ fn is_healthy(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
     pod["metadata"]["deletionTimestamp"].is_null() && conditions.into_iter().any(ready)
-}
-
-fn success(details: Value) -> Value {
-    let mut status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
-    if !details.is_null() {
-        status["details"] = details;
-    }
-    status
 }

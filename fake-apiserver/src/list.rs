@@ -29,7 +29,10 @@ pub fn list(state: &State, call: &Call<'_>) -> Answer {
     let after = |key: &Key| token.as_ref().is_none_or(|token| (&key.1, &key.2) > (&token.namespace, &token.name));
     let mut found: Vec<_> =
         all.into_iter().filter(|(key, object)| after(key) && route.selector.matches(object)).collect();
-    let limit = route.parameter("limit").parse().unwrap_or(0);
+    let limit = match route.parameter("limit") {
+        "" => 0,
+        text => text.parse().map_err(|_| Failure::bad(format!("limit: {text:?} is no number")))?,
+    };
     let mut metadata = json!({"resourceVersion": revision.to_string()});
     if limit > 0 && found.len() > limit {
         if route.selector.is_empty() {

@@ -3,11 +3,11 @@
 //!
 //! `BREAKWATER_LONG=1` tries 2000 sequences; `BREAKWATER_SEED=7` one of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use breakwater_crds::ChaosExperiment;
-use breakwater_e2e::bare;
+use breakwater_e2e::{bare, wait::until};
 use breakwater_fake_apiserver::{FakeApiServer, Kind, http::Request};
 use fastrand::Rng;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt, stream};
@@ -35,8 +35,8 @@ struct Step {
 impl Step {
     fn random(random: &mut Rng) -> Self {
         let verbs = [
-            "create", "create", "get", "list", "label", "json", "replace", "replace", "status", "status", "delete",
-            "delete", "delete", "evict", "finalize",
+            "create", "create", "get", "list", "page", "page", "page", "label", "json", "replace", "replace", "status",
+            "status", "delete", "delete", "delete", "evict", "finalize",
         ];
         Self {
             verb: random.choice(verbs).unwrap_or("get"),
@@ -54,6 +54,8 @@ struct Side {
     namespace: String,
     prefix: String,
     seen: BTreeMap<(usize, usize), Vec<Value>>,
+    /// Of the lists that are read in pages: the version, and where the next page begins.
+    open: BTreeMap<usize, (Value, String)>,
     /// Uids and versions are told by the order in which they were first seen.
     names: BTreeMap<String, usize>,
 }
@@ -61,7 +63,8 @@ struct Side {
 impl Side {
     fn new(client: Client, seed: u64, namespace: &str) -> Self {
         let prefix = format!("s{seed}");
-        Self { client, namespace: namespace.into(), prefix, seen: BTreeMap::new(), names: BTreeMap::new() }
+        let (seen, open, names) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { client, namespace: namespace.into(), prefix, seen, open, names }
     }
 
     fn name(&self, number: usize) -> String {
@@ -84,6 +87,9 @@ impl Side {
     }
 
     async fn take(&mut self, step: &Step) -> Result<Value> {
+        if step.verb == "page" {
+            return self.page(step.kind).await;
+        }
         let (kind, name) = (step.kind, self.name(step.name));
         let one = self.path(kind, &format!("/{name}"));
         let seen = self.seen.get(&(kind, step.name)).cloned().unwrap_or_default();
@@ -139,6 +145,25 @@ impl Side {
         Ok(json!({"code": code, "answer": self.plain(&answer)}))
     }
 
+    /// The next page of a list, or the first one of a new list; all pages of one list show the same version.
+    async fn page(&mut self, kind: usize) -> Result<Value> {
+        loop {
+            let opened = self.open.remove(&kind);
+            let token = opened.as_ref().map_or(String::new(), |(_, token)| format!("&continue={token}"));
+            let path = self.path(kind, &format!("?labelSelector=of={}&limit=1{token}", self.prefix));
+            let (code, answer) = self.send("GET", &path, "application/json", &Value::Null).await?;
+            let version = &answer["metadata"]["resourceVersion"];
+            let same = opened.as_ref().is_none_or(|(first, _)| first == version);
+            if let Some(next) = answer["metadata"]["continue"].as_str().filter(|next| !next.is_empty()) {
+                self.open.insert(kind, (version.clone(), next.into()));
+            }
+            // Other sequences' objects may come after these; that none of them is meant shows only in the page after the last.
+            if opened.is_none() || code != 200 || !answer["items"].as_array().is_none_or(Vec::is_empty) {
+                return Ok(json!({"code": code, "same": same, "page": self.plain(&answer)}));
+            }
+        }
+    }
+
     /// All that was told of a kind since a version, up to the object that ends the sequence. Nothing, where the server has forgotten
     /// the version in the meantime, as one may at any time.
     async fn watched(&mut self, kind: usize, since: &str) -> Result<Option<Vec<Value>>> {
@@ -163,6 +188,19 @@ impl Side {
         anyhow::bail!("the watch ended before {last} was told: {told:?}")
     }
 
+    /// What a collection says to a query; of a watch all that it tells.
+    async fn ask(&mut self, kind: usize, query: &str) -> Result<Value> {
+        let request = Request::builder().uri(self.path(kind, query)).header("accept", "application/json");
+        let response = self.client.send(request.body(Body::empty())?).await?;
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect_bytes().await?;
+        let documents = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
+        let told: Vec<_> = documents.collect::<Result<_, _>>()?;
+        let told =
+            told.iter().map(|one| json!({"type": one["type"], "object": self.plain(one.get("object").unwrap_or(one))}));
+        Ok(json!({"code": code, "told": told.collect::<Vec<_>>()}))
+    }
+
     /// Takes the finalizers off what the sequence has left, or its namespace would never be gone.
     async fn release(&self) -> Result<()> {
         let free = json!({"metadata": {"finalizers": null}});
@@ -185,7 +223,7 @@ impl Side {
             return items.iter().map(|item| self.plain(item)).collect();
         }
         if answer["kind"] == "Status" {
-            return json!({"status": answer["status"], "reason": answer["reason"]});
+            return json!({"status": answer["status"], "reason": answer["reason"], "code": answer["code"]});
         }
         let metadata = &answer["metadata"];
         let (uid, version) = (self.alias(&metadata["uid"]), self.alias(&metadata["resourceVersion"]));
@@ -256,13 +294,16 @@ async fn compare(seed: u64, client: &Client, namespace: &str) -> Result<usize> {
     compared
 }
 
-async fn played(seed: u64, real: &Client, namespace: &str) -> Result<usize> {
-    let fake = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], || Timestamp::UNIX_EPOCH);
-    let (mut real, mut fake) = (
-        Side::new(real.clone(), seed, namespace),
-        Side::new(Client::new(fake.service("test"), namespace), seed, namespace),
-    );
+async fn sides(seed: u64, real: &Client, namespace: &str) -> Result<(FakeApiServer, Side, Side)> {
+    let server = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], || Timestamp::UNIX_EPOCH);
+    let real = Side::new(real.clone(), seed, namespace);
+    let fake = Side::new(Client::new(server.service("test"), namespace), seed, namespace);
     fake.send("POST", "/api/v1/namespaces", "application/json", &json!({"metadata": {"name": namespace}})).await?;
+    Ok((server, real, fake))
+}
+
+async fn played(seed: u64, real: &Client, namespace: &str) -> Result<usize> {
+    let (_, mut real, mut fake) = sides(seed, real, namespace).await?;
     let mut since = vec![];
     for side in [&real, &fake] {
         let (_, list) = side.send("GET", &side.path(2, "?limit=1"), "application/json", &Value::Null).await?;
@@ -295,12 +336,15 @@ async fn played(seed: u64, real: &Client, namespace: &str) -> Result<usize> {
     Ok(steps.len())
 }
 
+fn is_long() -> bool {
+    std::env::var_os("BREAKWATER_LONG").is_some_and(|value| value == "1")
+}
+
 #[tokio::test]
 async fn both_servers_answer_the_same() {
     bare("same", async |client, namespace| -> Result<()> {
         let one = std::env::var("BREAKWATER_SEED").ok().and_then(|seed| seed.parse().ok());
-        let long = std::env::var_os("BREAKWATER_LONG").is_some_and(|value| value == "1");
-        let seeds = one.map_or(1..=if long { 2000 } else { 60 }, |seed: u64| seed..=seed);
+        let seeds = one.map_or(1..=if is_long() { 2000 } else { 60 }, |seed: u64| seed..=seed);
         let compared: Vec<_> =
             stream::iter(seeds).map(|seed| compare(seed, &client, namespace)).buffer_unordered(4).collect().await;
         let differ: Vec<_> =
@@ -313,6 +357,52 @@ async fn both_servers_answer_the_same() {
             first.cloned().collect::<Vec<_>>().join("\n\n")
         );
         println!("{} sequences, {requests} requests: no difference", compared.len());
+        Ok(())
+    })
+    .await;
+}
+
+/// The compaction of the real server's store: every five minutes, of what is five minutes old.
+const FORGETS: Duration = Duration::from_secs(11 * 60);
+
+/// What no server has any more, or not yet, or never.
+#[tokio::test]
+async fn both_servers_refuse_the_same_versions() {
+    bare("versions", async |client, namespace| -> Result<()> {
+        let (server, mut real, mut fake) = sides(0, &client, namespace).await?;
+        let mut next = vec![];
+        for side in [&mut real, &mut fake] {
+            for name in 0..NAMES {
+                let body = object(1, &side.name(name), 0);
+                side.send("POST", &side.path(1, ""), "application/json", &body).await?;
+            }
+            side.page(1).await?;
+            next.push(format!("?limit=1&continue={}", side.open[&1].1));
+            // Since then there is a newer version.
+            side.send("DELETE", &side.path(1, &format!("/{}", side.name(0))), "application/json", &Value::Null).await?;
+        }
+        server.state().store.compact();
+        for query in [
+            "?limit=1&continue=nowhere",
+            "?limit=1&continue=nowhere&resourceVersion=1",
+            "?limit=x",
+            // No definition was there at the first version.
+            "?watch=true&resourceVersion=1&timeoutSeconds=5",
+            "?watch=true&resourceVersion=999999999999&timeoutSeconds=1",
+        ] {
+            let (wanted, got) = (real.ask(1, query).await?, fake.ask(1, query).await?);
+            ensure!(wanted == got, "{query}\n  real: {wanted}\n  fake: {got}");
+        }
+        if is_long() {
+            let got = fake.ask(1, &next[1]).await?;
+            ensure!(got["code"] == 410, "fake: {got}");
+            until("the next page is forgotten", FORGETS, async || {
+                let wanted = real.ask(1, &next[0]).await?;
+                ensure!(wanted == got, "real: {wanted}, fake: {got}");
+                Ok(Some(()))
+            })
+            .await?;
+        }
         Ok(())
     })
     .await;
