@@ -163,6 +163,28 @@ mod tests {
     }
 
     #[test]
+    fn by_whom_the_target_was_scaled_up_is_spared_if_that_can_be_written_down() {
+        let before = |count: usize| (0..count).map(|number| format!("spared-{number}")).collect::<Vec<_>>();
+        for (radius, min_available, spared, chosen, left) in [
+            (1, 0, 0, 1, 1),
+            (2, 0, 0, 2, 0),
+            // What minAvailable alone keeps is not.
+            (2, 1, 0, 1, 0),
+            (1, 0, MAX_SPARED - 1, 1, 1),
+            (1, 0, MAX_SPARED, 0, 0),
+            (2, 0, MAX_SPARED, 2, 0),
+        ] {
+            let spec = json!({"selector": {}, "pods": {"all": {}}, "minAvailable": min_available});
+            let spec: Spec = serde_json::from_value(spec).unwrap();
+            let run = Run { blast_radius: radius, spared: before(spared), ..Run::default() };
+            let choice = replacements(&spec, &run, Timestamp::UNIX_EPOCH, &[target("a"), target("b")]);
+            let case = format!("{radius} of 2 may be down, {min_available} are to be ready, {spared} are spared");
+            assert_eq!((choice.victims.len(), choice.spared.len()), (chosen, left), "{case}");
+            assert!(choice.victims.iter().all(|victim| !choice.spared.contains(&victim.uid)), "{case}");
+        }
+    }
+
+    #[test]
     fn later_sets_are_as_large_as_the_first_one_unless_all_are_to_be_down() {
         for (pods, min_available, radius) in [
             (json!({"all": {}}), 0, 128),
