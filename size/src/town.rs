@@ -158,7 +158,9 @@ impl Town {
         hold: Duration,
         at: impl Fn(usize) -> Option<Timestamp>,
     ) -> Result<()> {
+        // Those of an earlier size have the same numbers.
         self.clients.clear();
+        self.ends.lock().clear();
         let name = |number: usize| format!("run-{number}");
         let place = |number: usize| namespaces[number % namespaces.len()].as_str();
         self.many(&format!("{count} targets and clients"), count, async |number| {
