@@ -163,6 +163,27 @@ mod tests {
     }
 
     #[test]
+    fn only_what_serves_and_stays_counts_for_min_available() {
+        let ready = target("ready");
+        let unready = Target { ready: false, ..target("unready") };
+        // It may serve for as long as its grace period lasts.
+        let ending = Target { alive: false, ..target("ending") };
+        let gone = Target { ready: false, ..ending.clone() };
+        let exempt = Target { exempt: true, ..target("exempt") };
+        for (beside, chosen) in
+            [(&ready, &["a", "ready"][..]), (&exempt, &["a"]), (&unready, &["unready"]), (&ending, &[]), (&gone, &[])]
+        {
+            let least = if chosen.len() == 2 { 0 } else { 1 };
+            let spec = json!({"selector": {}, "pods": {"all": {}}, "minAvailable": least});
+            let spec: Spec = serde_json::from_value(spec).unwrap();
+            let choice = first(&spec, Uuid::nil(), 1, &[target("a"), beside.clone()]);
+            let mut names: Vec<_> = choice.victims.iter().map(|victim| victim.name.as_str()).collect();
+            names.sort_unstable();
+            assert_eq!(names, chosen, "{} beside a, {least} to be ready", beside.name);
+        }
+    }
+
+    #[test]
     fn by_whom_the_target_was_scaled_up_is_spared_if_that_can_be_written_down() {
         let before = |count: usize| (0..count).map(|number| format!("spared-{number}")).collect::<Vec<_>>();
         for (radius, min_available, spared, chosen, left) in [

@@ -114,3 +114,50 @@ impl Notice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use breakwater_crds::Reason;
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_kill_is_sent_while_its_hold_lasts_and_one_of_a_first_set_for_a_while_even_without() {
+        let planned = Timestamp::UNIX_EPOCH;
+        let after = |seconds: i64| planned + SignedDuration::from_secs(seconds);
+        let limit = KILL_LIMIT.as_secs().cast_signed();
+        for (slot, hold, seconds) in [
+            (3, None, limit),
+            (3, Some(limit - 7), limit),
+            (3, Some(limit + 5), limit + 5),
+            (4, None, 0),
+            (4, Some(limit - 7), limit - 7),
+            (4, Some(limit + 5), limit + 5),
+        ] {
+            let kill = json!({"slot": slot, "pod": "a", "uid": "a", "plannedAt": planned, "outcome": "Planned"});
+            let kill: KillRecord = serde_json::from_value(kill).unwrap();
+            let run = Run { first_slot: 3, hold_until: hold.map(after), ..Run::default() };
+            let victim = Victim::new(&run, &kill);
+            assert_eq!((victim.deadline, victim.first), (after(seconds), slot == 3), "set {slot}, held for {hold:?} s");
+        }
+    }
+
+    #[test]
+    fn people_are_warned_of_a_run_that_did_not_pass() {
+        for (verdict, warning, reason) in [
+            (Verdict::Passed, false, "Passed"),
+            (Verdict::DryRun, false, "DryRun"),
+            (Verdict::Failed, true, "Failed"),
+            (Verdict::Inconclusive, true, "Inconclusive"),
+            (Verdict::Aborted, true, "Aborted"),
+        ] {
+            let notice = Notice::completed(&Ending::new(verdict, Reason::AsExpected, "as it is"));
+            assert_eq!(
+                (notice.warning, notice.reason, notice.note.as_str()),
+                (warning, reason, "AsExpected: as it is")
+            );
+        }
+    }
+}
