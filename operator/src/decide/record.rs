@@ -376,8 +376,10 @@ mod tests {
     #[test]
     fn figures_stand_still_at_the_largest_number() {
         let replica = serde_json::json!({"client": "client", "pod": "a", "uid": "a", "epoch": uuid::Uuid::nil(),
-            "seq": 1, "breaker": "Closed", "sequence": [], "flaps": 0, "errors": MAX_NUMBER});
-        let replica: Replica = serde_json::from_value(replica).unwrap();
+            "seq": 1, "breaker": "HalfOpen", "sequence": ["HalfOpen"], "flaps": u32::MAX, "errors": MAX_NUMBER});
+        let mut replica: Replica = serde_json::from_value(replica).unwrap();
+        follow(&mut replica, State::Open);
+        assert_eq!((replica.flaps, replica.sequence.len()), (u32::MAX, 0));
         let kill = serde_json::json!({"slot": 1, "pod": "a", "uid": "a", "plannedAt": Timestamp::UNIX_EPOCH, "outcome": "Planned"});
         let kills = vec![serde_json::from_value(kill).unwrap()];
         let mut run = Run { clients: vec![replica; 3], kills, killed: MAX_NUMBER, ..Run::default() };

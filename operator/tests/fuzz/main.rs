@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 
 use breakwater_crds::ChaosExperimentStatus;
 use breakwater_manifests::{misfits, schema};
+use jiff::SignedDuration;
 use proptest::test_runner::Config;
 use sim::Sim;
 
@@ -22,10 +23,11 @@ fn cases(cases: u32) -> Config {
     Config { cases, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(1), ..Config::default() }
 }
 
-/// An experiment whose outage is held.
+/// An experiment whose outage is held. What is spared of it does not serve, or no breaker would ever open.
 fn outage() -> Sim {
     let mut sim = Sim::new(include_str!("../../../crds/examples/backend-outage.yaml"), 3, 2);
     sim.pods[2].exempt = true;
+    sim.pods[2].ready_at += SignedDuration::from_hours(24 * 365);
     sim
 }
 

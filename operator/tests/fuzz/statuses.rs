@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use breakwater_crds::{ABORT, ChaosExperimentSpec, ChaosExperimentStatus};
+use breakwater_crds::{
+    ABORT, ChaosExperimentSpec, ChaosExperimentStatus, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_SPARED, MAX_TRANSITIONS,
+};
 use breakwater_manifests::{fields, mutate, schema};
 use fastrand::Rng;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,6 +19,9 @@ use crate::{
 const STATUSES: usize = 200;
 /// How long each goes on by itself, in virtual time.
 const GOES_ON: Duration = Duration::from_secs(5);
+
+/// So many states are kept of a replica's way.
+const MAX_SEQUENCE: usize = 17;
 
 /// A status of a real run, and when it was written.
 struct Written {
@@ -30,9 +35,13 @@ fn real() -> Vec<Written> {
     let mut recurring = outage();
     recurring.experiment.spec.schedule =
         Some(serde_json::from_value(json!({"cron": "* * * * *", "rounds": 2})).unwrap());
+    let mut later = outage();
+    let at = later.now + SignedDuration::from_secs(2);
+    later.experiment.spec.schedule = Some(serde_json::from_value(json!({"at": at, "startingDeadline": "1s"})).unwrap());
     let twice = |sim: &Sim| sim.experiment.status.as_ref().is_some_and(|status| status.history.len() >= 2);
+    let complete: fn(&Sim) -> bool = Sim::is_complete;
     let mut all = vec![];
-    for (mut sim, ends) in [(outage(), Sim::is_complete as fn(&Sim) -> bool), (recurring, twice)] {
+    for (mut sim, ends) in [(outage(), complete), (recurring, twice), (later, complete)] {
         let mut seen = 0;
         while !ends(&sim) {
             sim.step(Fault::None);
@@ -77,8 +86,26 @@ fn whatever_status_is_stored_the_operator_goes_on() {
     assert!(ended > STATUSES / 2, "only {ended} came to an end");
 }
 
-/// The status with all its numbers as large as they can be, and with all its moments as late. `most` remembers how large that is.
+/// Fills what is recorded: the next entry pushes the oldest out.
+fn fill(status: &mut ChaosExperimentStatus) {
+    fn full<T: Clone>(list: &mut Vec<T>, length: usize) {
+        list.last().cloned().into_iter().for_each(|newest| list.resize(length, newest));
+    }
+    full(&mut status.history, 20);
+    if let Some(run) = &mut status.run {
+        full(&mut run.kills, MAX_KILLS);
+        for replica in &mut run.clients {
+            full(&mut replica.transitions, MAX_TRANSITIONS);
+            full(&mut replica.sequence, MAX_SEQUENCE);
+        }
+    }
+}
+
+/// The status with its records full, and all its numbers as large or all its moments as late as they can be. `most` remembers how
+/// large that is.
 fn extremes(status: &ChaosExperimentStatus, most: &mut BTreeMap<String, u64>) -> [Value; 2] {
+    let mut status = status.clone();
+    fill(&mut status);
     let real = json!(status);
     let (mut large, mut late) = (real.clone(), real.clone());
     for (place, is_number) in edges::ended(&real) {
@@ -105,14 +132,38 @@ fn where_all_figures_are_at_their_ends_the_operator_goes_on() {
     let (real, mut most) = (real(), BTreeMap::new());
     let stands = |at: usize| {
         let status = &real.get(at)?.status;
-        Some((status.phase, status.reason, status.history.len(), status.run.as_ref().map(|run| run.round)))
+        let run = status.run.as_ref().map(|run| (run.round, run.clients.first().map(|replica| replica.breaker)));
+        Some((status.phase, status.reason, status.history.len(), status.missed_runs, run))
     };
     let turns = |at: &usize| stands(*at) != stands(at.wrapping_sub(1)) || stands(*at) != stands(at + 1);
     for at in (0..real.len()).filter(turns) {
         for (document, what) in extremes(&real[at].status, &mut most).into_iter().zip(["numbers", "moments"]) {
-            let mut sim = read_back(&real[at], serde_json::from_value(document).unwrap());
-            go_on(&mut sim, &format!("all {what} at their ends, from {:?}", stands(at)));
+            for away in [0, 1, 200] {
+                let mut sim = read_back(&real[at], serde_json::from_value(document.clone()).unwrap());
+                sim.experiment.metadata.generation = sim.status().observed_generation;
+                if away > 0 {
+                    sim.jump(SignedDuration::from_secs(away));
+                    // Its new process has all to tell, and not for the first time.
+                    sim.restart(0);
+                    let gap = Gap { reason: GapReason::InstanceRestart, observed_at: sim.now, missing: None };
+                    let run = sim.experiment.status.as_mut().and_then(|status| status.run.as_mut());
+                    let replicas = run.into_iter().flat_map(|run| &mut run.clients);
+                    replicas.for_each(|replica| replica.gaps = vec![gap.clone(); MAX_GAPS]);
+                }
+                go_on(&mut sim, &format!("all {what} at their ends, {away} s later, from {:?}", stands(at)));
+                assert_bounded(sim.status());
+            }
         }
+    }
+}
+
+fn assert_bounded(status: &ChaosExperimentStatus) {
+    let Some(run) = &status.run else { return };
+    assert!(run.kills.len() <= MAX_KILLS && run.spared.len() <= MAX_SPARED, "{} kills", run.kills.len());
+    for replica in &run.clients {
+        let records = [replica.transitions.len(), replica.gaps.len(), replica.sequence.len()];
+        let limits = [MAX_TRANSITIONS, MAX_GAPS, MAX_SEQUENCE];
+        assert!(records.iter().zip(limits).all(|(length, limit)| *length <= limit), "{records:?} of {}", replica.pod);
     }
 }
 

@@ -8,7 +8,7 @@ use breakwater_breaker::{
 };
 use breakwater_operator::{
     poll::{Endpoint, understand},
-    world::ReplicaView,
+    world::{ReplicaView, Report},
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -33,6 +33,8 @@ pub struct Client {
     asked_from: Option<Cursor>,
     /// A new operator has not heard it yet.
     pub unheard: bool,
+    /// What it is heard to say, or why nothing, instead of the truth.
+    pub said: Option<Result<Report, String>>,
     /// Its wall clock is off by so much.
     pub skew: SignedDuration,
 }
@@ -63,6 +65,7 @@ impl Client {
             heard_at: now,
             asked_from: None,
             unheard: false,
+            said: None,
             skew: SignedDuration::ZERO,
         }
     }
@@ -126,6 +129,11 @@ impl Client {
         let speaks = self.answers && !self.unheard;
         let report = speaks.then(|| understand(answer, &endpoint, now).unwrap().0);
         let error = (!self.answers).then(|| "no answer".to_string());
+        let (report, error) = match self.said.clone() {
+            Some(Ok(said)) => (Some(said), None),
+            Some(Err(why)) => (report, Some(why)),
+            None => (report, error),
+        };
         ReplicaView { pod: self.uid.clone(), uid: self.uid.clone(), heard_at: self.heard_at, report, error }
     }
 }
