@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use breakwater_size::{
     ControlPlane, OPERATOR, Operator, Town, audit, on_an_island, peer,
     run::{Figures, Mark},
@@ -92,6 +92,7 @@ async fn bench(args: &Args) -> Result<()> {
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     let mut base: Option<f64> = None;
+    let mut sound = true;
     for (step, size) in args.sizes.iter().enumerate() {
         let names: Vec<_> = (0..size.div_ceil(A_NAMESPACE)).map(|number| format!("runs-{step}-{number}")).collect();
         for name in &names {
@@ -104,6 +105,7 @@ async fn bench(args: &Args) -> Result<()> {
         let all = town.complete(&names, *size, Duration::from_secs(900)).await?;
         if let Err(error) = breakwater_size::ensure_passed(&all) {
             eprintln!("  not all runs passed: {error:#}");
+            sound = false;
         }
         let figures = Figures::of(&all, &town, &plane, &operator, &from)?;
         let per_run = figures.requests_a_run();
@@ -126,5 +128,6 @@ async fn bench(args: &Args) -> Result<()> {
             eprintln!("  {what}: {:.1} a run", count as f64 / *size as f64);
         }
     }
+    ensure!(sound, "not all runs passed: the figures of that size say little");
     Ok(())
 }
