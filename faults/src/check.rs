@@ -24,6 +24,7 @@ pub fn check(played: &Played) -> Vec<String> {
     }
     judge.end(&steps);
     judge.wrong.extend(protocol(played));
+    judge.wrong.extend(played.panics.iter().map(|panic| format!("a task ended by a panic: {panic}")));
     judge.wrong
 }
 

@@ -19,6 +19,7 @@ use crate::{
     churn::Churn,
     clients::{Clients, Manner},
     net::{Fate, LineFate, LinePlan, Network, Plan},
+    panics,
     process::{Process, SYSTEM},
     sabotage::Defect,
     workloads::Workload,
@@ -141,6 +142,8 @@ pub struct Played {
     pub processes: usize,
     /// By how much the clocks of the operators were off at the end.
     pub skews: Vec<SignedDuration>,
+    /// Panics of tasks.
+    pub panics: Vec<String>,
 }
 
 /// A run may take so long, in virtual time.
@@ -159,7 +162,10 @@ pub fn play(setup: Setup) -> Played {
     sabotage(if let Some(Defect::Inside(defect)) = setup.defect { Some(defect) } else { None });
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime can be had");
-    runtime.block_on(async { Lab::open(setup).run().await })
+    panics::heed();
+    let mut played = runtime.block_on(async { Lab::open(setup).run().await });
+    played.panics = panics::taken();
+    played
 }
 
 struct Lab {
@@ -279,6 +285,7 @@ impl Lab {
             looking: self.looking,
             processes: self.started,
             skews: self.skews.clone(),
+            panics: vec![],
         }
     }
 

@@ -15,6 +15,7 @@ pub mod history;
 pub mod lab;
 pub mod lies;
 pub mod net;
+pub mod panics;
 pub mod process;
 pub mod protocol;
 pub mod sabotage;

@@ -269,7 +269,8 @@ impl Network {
     /// A watch whose lines may be lost, doubled or swapped; those of a dead operator never come.
     fn disturb(self: Arc<Self>, response: Response<Body>, dead: Arc<AtomicBool>) -> Response<Body> {
         response.map(|body| {
-            let lines = body.into_data_stream();
+            // The last line may be told after their end.
+            let lines = body.into_data_stream().fuse();
             let told = stream::unfold((lines, None::<Bytes>), move |(mut lines, held)| {
                 let (network, dead) = (self.clone(), dead.clone());
                 async move {
@@ -309,7 +310,7 @@ impl Network {
 /// Half of a body, then the end of the connection.
 async fn half(response: Response<Body>) -> Response<Body> {
     let (parts, body) = response.into_parts();
-    let mut stream = body.into_data_stream();
+    let mut stream = body.into_data_stream().fuse();
     let first = stream.next().await.and_then(Result::ok).unwrap_or_default();
     let half = first.slice(..first.len() / 2);
     let broken = [Ok(half), Err(std::io::Error::other("connection reset by peer"))];

@@ -6,7 +6,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -43,14 +43,18 @@ pub struct Case {
 
 /// Violations that are told.
 const TOLD: usize = 5;
+/// How often it is told how far a sweep is.
+const PROGRESS: Duration = Duration::from_secs(30);
 
-/// Plays cases on all cores. Of each, `more` may find further faults.
+/// Plays cases on all cores, and tells on standard error how far it is. Of each, `more` may find further faults.
 ///
 /// # Panics
 /// Where a run panics.
+#[allow(clippy::disallowed_methods, reason = "real time only paces what is told of it")]
 pub fn sweep(count: usize, case: impl Fn(usize) -> Case + Sync, more: impl Fn(&Played) -> Vec<String> + Sync) -> Tally {
-    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+    let (next, so_far) = (AtomicUsize::new(0), Mutex::new((Tally::default(), Instant::now())));
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let test = std::thread::current();
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -63,13 +67,18 @@ pub fn sweep(count: usize, case: impl Fn(usize) -> Case + Sync, more: impl Fn(&P
                     let played = play(setup);
                     let mut wrong = check(&played);
                     wrong.extend(more(&played));
-                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (tally, told) = &mut *so_far.lock().unwrap_or_else(PoisonError::into_inner);
                     tally.add(name, &played, wrong);
+                    if told.elapsed() >= PROGRESS {
+                        *told = Instant::now();
+                        let what = test.name().unwrap_or("sweep");
+                        eprintln!("  {what}: {} of {count} runs, {} violations", tally.runs, tally.violated);
+                    }
                 }
             });
         }
     });
-    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+    so_far.into_inner().unwrap_or_else(PoisonError::into_inner).0
 }
 
 impl Tally {
