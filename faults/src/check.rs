@@ -42,6 +42,8 @@ struct Judge<'a> {
     runs: BTreeMap<String, Vec<Uuid>>,
     verdicts: BTreeMap<Uuid, String>,
     sets: BTreeMap<(Uuid, u64), BTreeSet<String>>,
+    /// Pods that were written down to be killed.
+    planned: BTreeSet<String>,
     /// Pods that an operator ended.
     killed: BTreeSet<String>,
     ready: BTreeSet<String>,
@@ -77,6 +79,7 @@ impl<'a> Judge<'a> {
             runs: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             sets: BTreeMap::new(),
+            planned: BTreeSet::new(),
             killed: BTreeSet::new(),
             ready: BTreeSet::new(),
             limit,
@@ -125,18 +128,18 @@ impl<'a> Judge<'a> {
         let names = |run: &Run| {
             run.kills.iter().any(|kill| kill.uid == uid && matches!(kill.outcome, Outcome::Planned | Outcome::Blocked))
         };
-        let intent = self.stored.values().find(|one| run_of(one.status.as_ref()).is_some_and(&names)).cloned();
-        let Some(experiment) = intent else {
-            // Another operator may have given the kill up after the last look at it; it was written down all the same.
-            if self.sets.values().any(|set| set.contains(&uid)) {
-                return;
-            }
-            return self.fails(format!("{name} ({uid}) was killed, and no stored status says that it would be"));
-        };
         let labels = &before["metadata"]["labels"];
         if labels["app"] != "backend" {
             self.fails(format!("{name} was killed, and the selector does not match it: {labels}"));
         }
+        let intent = self.stored.values().find(|one| run_of(one.status.as_ref()).is_some_and(&names)).cloned();
+        let Some(experiment) = intent else {
+            // Another operator may have given the kill up after the last look at it; it was written down all the same.
+            if self.planned.contains(&uid) {
+                return;
+            }
+            return self.fails(format!("{name} ({uid}) was killed, and no stored status says that it would be"));
+        };
         if experiment.metadata.namespace.as_deref() != Some(change.key.1.as_str()) {
             self.fails(format!("{name} was killed in another namespace"));
         }
@@ -198,6 +201,7 @@ impl<'a> Judge<'a> {
                 self.fails(format!("the verdict changed from {first} to {said}"));
             }
         }
+        self.planned.extend(run.kills.iter().map(|kill| kill.uid.clone()));
         if !self.forged {
             self.kills(run, before.as_ref().and_then(|before| run_of(before.status.as_ref())));
         }

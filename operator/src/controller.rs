@@ -193,6 +193,10 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         context.observer.forget(&key);
         return Ok(Action::requeue(AFTER_ERROR));
     };
+    if is_older(&experiment, cached) {
+        // Decided on it, a run that has begun since could be taken for one that has ended, and lie for ever.
+        return Ok(Action::requeue(AFTER_ERROR));
+    }
     let mut world = if decide::is_active(&experiment, now) {
         context.observer.look(&experiment, now).await.unwrap_or_else(|error| {
             context.metrics.reconcile_errors.inc();
@@ -222,6 +226,13 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         return Ok(Action::requeue(AFTER_UNKNOWN));
     }
     Ok(again(if requeue == Some(decide::LOOK_AGAIN) { Some(pace(context.observer.active())) } else { requeue }))
+}
+
+/// Whether one version was written before the other, as far as that can be told.
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>
+fn is_older(one: &ChaosExperiment, other: &ChaosExperiment) -> bool {
+    let revision = |of: &ChaosExperiment| of.resource_version()?.parse::<u64>().ok();
+    revision(one).zip(revision(other)).is_some_and(|(one, other)| one < other)
 }
 
 /// When to look again where nothing is due.
