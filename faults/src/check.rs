@@ -125,9 +125,11 @@ impl<'a> Judge<'a> {
         if !self.killed.insert(uid.clone()) {
             self.fails(format!("{name} ({uid}) was killed twice"));
         }
-        let names = |run: &Run| {
-            run.kills.iter().any(|kill| kill.uid == uid && matches!(kill.outcome, Outcome::Planned | Outcome::Blocked))
+        // What is blocked when its run ends is given up with it.
+        let waits = |run: &Run, outcome| {
+            outcome == Outcome::Planned || outcome == Outcome::Blocked && run.completed_at.is_none()
         };
+        let names = |run: &Run| run.kills.iter().any(|kill| kill.uid == uid && waits(run, kill.outcome));
         let labels = &before["metadata"]["labels"];
         if labels["app"] != "backend" {
             self.fails(format!("{name} was killed, and the selector does not match it: {labels}"));

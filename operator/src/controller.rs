@@ -170,10 +170,10 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
         }
     };
     let key = ObjectRef::from_obj(cached);
-    // Where nothing is due, what is known is enough: an idle experiment sends no request.
+    // Where nothing is due, what is known is enough: an idle experiment sends no request. One that has a session is read, as the watch
+    // may be behind: a session that is ended too soon rings as it begins again, for ever.
     let now = context.clock.now();
-    if !decide::is_active(cached, now) {
-        context.observer.forget(&key);
+    if !decide::is_active(cached, now) && !context.observer.attends(&key) {
         let decision = decide::decide(cached, &World::default(), now);
         if !decision.delete && cached.status.as_ref() == Some(&decision.status) {
             return Ok(again(decision.requeue));
