@@ -70,6 +70,8 @@ impl ControlPlane {
             format!("--service-account-signing-key-file={}", at("accounts.key")),
             format!("--audit-policy-file={}", at("audit.yaml")),
             format!("--audit-log-path={}", at("audit.log")),
+            // At 100 MB it would begin another file.
+            "--audit-log-maxsize=16384".into(),
         ];
         let start = |name: &str, flags: &[String]| {
             program::start(&programs.join(name), flags, &[], &state.join(format!("{name}.log")))

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use crate::{
     ControlPlane, Operator, Taken, Town,
     audit::{self, Request},
+    ensure_passed,
 };
 
 /// Where the figures begin: what was asked and taken before.
@@ -30,6 +31,10 @@ pub struct Figures {
     pub replacement: Percentiles,
     /// Pods killed.
     pub kills: usize,
+    /// Kills that were not sent, as their hold was over.
+    pub given_up: usize,
+    /// Runs that passed.
+    pub passed: usize,
     /// What the operator asked.
     pub requests: Vec<Request>,
     /// What it took.
@@ -92,7 +97,7 @@ impl Figures {
         from: &Mark,
     ) -> Result<Self> {
         let targets = town.targets();
-        let (mut start, mut replacement, mut kills) = (vec![], vec![], 0);
+        let (mut start, mut replacement, mut kills, mut given_up) = (vec![], vec![], 0, 0);
         let mut gone = 0;
         for one in all {
             let number: usize = one.name_any().trim_start_matches("run-").parse()?;
@@ -101,6 +106,10 @@ impl Figures {
                 let pod =
                     targets.get(&kill.uid).with_context(|| format!("{} killed a pod of nobody", one.name_any()))?;
                 ensure!(pod.experiment == number, "{} killed a pod of run {}", one.name_any(), pod.experiment);
+                if kill.outcome == Outcome::Failed && kill.message.as_deref() == Some("not sent in time") {
+                    given_up += 1;
+                    continue;
+                }
                 ensure!(kill.outcome == Outcome::Deleted, "{}: {:?} {:?}", one.name_any(), kill.outcome, kill.message);
                 ensure!(pod.gone_at.is_some(), "{} says that it killed {}, which lives", one.name_any(), kill.pod);
                 kills += 1;
@@ -121,7 +130,8 @@ impl Figures {
         let taken = operator.taken()?;
         let taken = Taken { cpu: taken.cpu.saturating_sub(from.cpu), ..taken };
         let (start, replacement) = (Percentiles::of(start), Percentiles::of(replacement));
-        Ok(Self { runs: all.len(), start, replacement, kills, requests, taken })
+        let passed = all.iter().filter(|one| ensure_passed(std::slice::from_ref(one)).is_ok()).count();
+        Ok(Self { runs: all.len(), start, replacement, kills, given_up, passed, requests, taken })
     }
 
     /// Requests that are no watches, a run.
