@@ -163,9 +163,7 @@ pub fn play(setup: Setup) -> Played {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime can be had");
     panics::heed();
-    let mut played = runtime.block_on(async { Lab::open(setup).run().await });
-    played.panics = panics::taken();
-    played
+    runtime.block_on(async { Lab::open(setup).run().await })
 }
 
 struct Lab {
@@ -285,7 +283,7 @@ impl Lab {
             looking: self.looking,
             processes: self.started,
             skews: self.skews.clone(),
-            panics: vec![],
+            panics: panics::taken(),
         }
     }
 

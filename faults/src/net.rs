@@ -310,7 +310,7 @@ impl Network {
 /// Half of a body, then the end of the connection.
 async fn half(response: Response<Body>) -> Response<Body> {
     let (parts, body) = response.into_parts();
-    let mut stream = body.into_data_stream().fuse();
+    let mut stream = body.into_data_stream();
     let first = stream.next().await.and_then(Result::ok).unwrap_or_default();
     let half = first.slice(..first.len() / 2);
     let broken = [Ok(half), Err(std::io::Error::other("connection reset by peer"))];

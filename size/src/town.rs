@@ -315,21 +315,19 @@ fn record(number: usize) -> Value {
     })
 }
 
-/// Fails where a run did not pass.
+/// Fails where the run did not pass.
 ///
 /// # Errors
-/// With what the first one said.
-pub fn ensure_passed(all: &[ChaosExperiment]) -> Result<()> {
-    for one in all {
-        let status = one.status.as_ref().context("it has a status")?;
-        let verdict = status.verdict.map(|verdict| format!("{verdict:?}"));
-        ensure!(
-            verdict.as_deref() == Some("Passed"),
-            "{}: {verdict:?} {:?} {:?}",
-            one.name_any(),
-            status.reason,
-            status.message
-        );
-    }
+/// With what it said.
+pub fn ensure_passed(one: &ChaosExperiment) -> Result<()> {
+    let status = one.status.as_ref().context("it has a status")?;
+    let verdict = status.verdict.map(|verdict| format!("{verdict:?}"));
+    ensure!(
+        verdict.as_deref() == Some("Passed"),
+        "{}: {verdict:?} {:?} {:?}",
+        one.name_any(),
+        status.reason,
+        status.message
+    );
     Ok(())
 }
