@@ -4,12 +4,9 @@ use std::{error::Error, process::ExitCode, sync::Arc};
 
 use breakwater_operator::{
     admin,
-    clock::Clock,
     config::Config,
-    fetch::Http,
     metrics::Metrics,
     operator::{self, Identity, Outside},
-    requests,
     serve::{self, Limits},
 };
 use breakwater_service::{log, signal::termination};
@@ -37,14 +34,10 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-    let mut kubernetes =
+    let kubernetes =
         kube::Config::infer().await.map_err(|error| format!("no cluster: {error}; run in a pod, or set KUBECONFIG"))?;
     let metrics = Arc::new(Metrics::default());
-    let places = requests::places();
-    let client = requests::client(kubernetes.clone(), metrics.clone(), places.clone())?;
-    // Effects are not tried again by the client: what became of one whose answer is lost is looked into.
-    kubernetes.default_retry = false;
-    let effects = requests::client(kubernetes, metrics.clone(), places)?;
+    let outside = Outside::new(kubernetes, metrics.clone(), |name| std::env::var(name).ok())?;
     let (ready, readiness) = watch::channel(false);
     let identity = Identity {
         scope: config.scope(),
@@ -52,10 +45,6 @@ async fn serve(config: Config) -> Result<(), Box<dyn Error>> {
         halt_configmap: config.halt_configmap.clone(),
         ask_for_requester: config.ask_for_requester,
     };
-    // Kubernetes tells every pod where its API server is.
-    let api_server = std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok());
-    let fetch = Arc::new(Http::new()?.sparing(api_server));
-    let outside = Outside { reads: client, effects, fetch, clock: Clock::system(), metrics: metrics.clone() };
 
     let stop = CancellationToken::new();
     tokio::spawn(on_signal(termination()?, stop.clone()));

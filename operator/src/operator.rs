@@ -1,6 +1,6 @@
 //! The parts of the operator, put together: all but its own HTTP server and its signals.
 
-use std::{pin::pin, sync::Arc};
+use std::{error::Error, pin::pin, sync::Arc};
 
 use futures::channel::mpsc;
 use kube::{
@@ -14,11 +14,12 @@ use crate::{
     apply::Hands,
     clock::Clock,
     controller::Context,
-    fetch::Fetch,
+    fetch::{Fetch, Http},
     halt::Halt,
     metrics::Metrics,
     namespaces,
     observe::{Observer, OwnPod},
+    requests,
     scope::Scope,
 };
 
@@ -34,6 +35,28 @@ pub struct Outside {
     pub clock: Clock,
     /// Where it counts.
     pub metrics: Arc<Metrics>,
+}
+
+impl Outside {
+    /// What an operator of this cluster stands on. `variable` says what the environment's variable of a name is.
+    ///
+    /// # Errors
+    /// Where the configuration has, say, a certificate that is none.
+    pub fn new(
+        mut kubernetes: kube::Config,
+        metrics: Arc<Metrics>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let places = requests::places();
+        let reads = requests::client(kubernetes.clone(), metrics.clone(), places.clone())?;
+        // Effects are not tried again by the client: what became of one whose answer is lost is looked into.
+        kubernetes.default_retry = false;
+        let effects = requests::client(kubernetes, metrics.clone(), places)?;
+        // Kubernetes tells every pod where its API server is.
+        let api_server = variable("KUBERNETES_SERVICE_HOST").and_then(|host| host.parse().ok());
+        let fetch = Arc::new(Http::new()?.sparing(api_server));
+        Ok(Self { reads, effects, fetch, clock: Clock::system(), metrics })
+    }
 }
 
 /// Who an operator is.

@@ -9,13 +9,10 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::get};
-use breakwater_operator::{
-    metrics::Metrics,
-    requests::{AT_ONCE, client, places},
-};
+use breakwater_operator::{metrics::Metrics, operator::Outside, requests::AT_ONCE};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, api::DeleteParams};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 
 /// An API server that answers when it is let.
@@ -41,10 +38,10 @@ async fn so_many_requests_are_under_way_and_no_more() {
     let app = Router::new().fallback(get(answer));
     tokio::spawn(async move { axum::serve(listener, app).await });
 
-    // Two clients of one operator share the places.
-    let (metrics, places) = (Arc::new(Metrics::default()), places());
-    let one = || client(Config::new(url.parse().unwrap()), metrics.clone(), places.clone()).unwrap();
-    let clients = [one(), one()];
+    // The two clients of an operator, as `main` puts it together, share the places.
+    let cluster = Config::new(url.parse().unwrap());
+    let outside = Outside::new(cluster, Arc::new(Metrics::default()), |_| None).unwrap();
+    let clients = [outside.reads, outside.effects];
     let ask = |client: &Client| {
         let pods: Api<Pod> = Api::namespaced(client.clone(), "shop");
         async move { pods.get("one").await.is_ok() }
@@ -60,4 +57,22 @@ async fn so_many_requests_are_under_way_and_no_more() {
     gate.add_permits(4 * AT_ONCE);
     let answers = timeout(Duration::from_secs(20), all).await.expect("whoever waits has its turn").unwrap();
     assert_eq!((answers.len(), server.most.load(Ordering::SeqCst)), (4 * AT_ONCE, AT_ONCE), "all are answered");
+}
+
+#[tokio::test]
+async fn an_effect_is_sent_once_whatever_is_answered() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = asked.clone();
+    let answer = async move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let app = Router::new().fallback(axum::routing::any(answer));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let outside = Outside::new(Config::new(url.parse().unwrap()), Arc::new(Metrics::default()), |_| None).unwrap();
+    let pods: Api<Pod> = Api::namespaced(outside.effects, "shop");
+    pods.delete("one", &DeleteParams::default()).await.unwrap_err();
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
