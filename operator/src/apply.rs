@@ -1,6 +1,6 @@
 //! Does what a decision wants done: kills, by the one protocol there is, and Events.
 
-use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Method, Outcome, Phase};
+use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Method, Outcome, Phase, Target};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -128,10 +128,10 @@ impl Hands {
         }
         let pod = pod.unwrap_or_default();
         let trusts = sabotage::has(Defect::TrustedStatus);
-        if let Some(why) = exemption(&pod).filter(|_| !trusts) {
+        if let Some(why) = outside(&current.spec.target, &pod).filter(|_| !trusts) {
             return Ok(failed(victim, format!("not sent: {why}")));
         }
-        if let Some(refusal) = self.outside_of_target(pods, current, victim, &pod).await?.filter(|_| !trusts) {
+        if let Some(refusal) = self.needed_there(pods, current, victim, &pod).await?.filter(|_| !trusts) {
             return Ok(refusal);
         }
         let sent_at = self.clock.now();
@@ -171,8 +171,8 @@ impl Hands {
         }
     }
 
-    /// Why the pod is not a target any more, or may not be missed.
-    async fn outside_of_target(
+    /// Why the pod is not the target's workload's, or may not be missed.
+    async fn needed_there(
         &self,
         pods: &Api<Pod>,
         current: &ChaosExperiment,
@@ -180,9 +180,6 @@ impl Hands {
         pod: &Pod,
     ) -> Result<Option<Attempt>, Error> {
         let target = &current.spec.target;
-        let Some(selector) = selector(&target.selector).ok().filter(|selector| selector.matches(pod.labels())) else {
-            return Ok(Some(failed(victim, "not sent: the selector does not match it any more".into())));
-        };
         let namespace = current.namespace().unwrap_or_default();
         let mut owners = target.workload.as_ref().map(|of| Owners::new(self.client.clone(), &namespace, of));
         if let Some(owners) = &mut owners
@@ -193,6 +190,10 @@ impl Hands {
         if target.min_available == 0 || !is_ready(pod) {
             return Ok(None);
         }
+        let selector = match selector(&target.selector) {
+            Ok(selector) => selector,
+            Err(why) => return Ok(Some(failed(victim, format!("not sent: {why}")))),
+        };
         let mut left = 0;
         for other in list(pods, &selector).await?.iter().filter(|pod| is_ready(pod)) {
             left += u32::from(match &mut owners {
@@ -256,6 +257,12 @@ impl Hands {
             tracing::warn!(%error, reason = notice.reason, "an event was not published");
         }
     }
+}
+
+/// Why a pod is no victim of this target, whatever is written down of it.
+pub fn outside(target: &Target, pod: &Pod) -> Option<&'static str> {
+    let selected = || selector(&target.selector).is_ok_and(|selector| selector.matches(pod.labels()));
+    exemption(pod).or_else(|| (!selected()).then_some("the selector does not match it any more"))
 }
 
 /// How the victim may be killed, if the experiment as it stands now still wants it.

@@ -50,10 +50,13 @@ async fn closes(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn every_endpoint_answers_get_and_nothing_else() {
+async fn every_endpoint_answers_get_and_its_head_and_nothing_else() {
     let (address, ..) = start(Limits::default()).await;
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert!(ask(address, &get(path)).await.starts_with("HTTP/1.1 200"), "{path}");
+        // HEAD is GET without the body, and as harmless.
+        let head = ask(address, &get(path).replace("GET", "HEAD")).await;
+        assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{path}: {head}");
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
             let request =
                 format!("{method} {path} HTTP/1.1\r\nHost: o\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");

@@ -93,10 +93,13 @@ fn is_blocked(run: &Run, kill: &KillRecord) -> bool {
     kill.outcome == Outcome::Blocked && kill.round == run.round
 }
 
-/// Of the kills that can still come to something, those beyond `most` are not done: no operator has written them.
-pub fn refuse(run: &mut Run, most: usize, now: Timestamp) {
+/// Of the kills that can still come to something, those beyond `most` are not done: no operator has written them. What does not live
+/// any more counts first, or whoever writes down kills of nobody would have more of a share of the living killed.
+pub fn refuse(run: &mut Run, most: usize, lives: impl Fn(&KillRecord) -> bool, now: Timestamp) {
     let pending = run.kills.iter().enumerate().filter(|(_, kill)| is_pending(run, kill, now));
-    let surplus: Vec<_> = pending.map(|(at, _)| at).skip(most).collect();
+    let (living, gone): (Vec<_>, Vec<_>) = pending.partition(|(_, kill)| lives(kill));
+    let left = most.saturating_sub(gone.len());
+    let surplus: Vec<_> = living.into_iter().map(|(at, _)| at).skip(left).collect();
     for at in surplus {
         run.kills[at].outcome = Outcome::Failed;
         run.kills[at].message = Some(format!("not sent: spec.target.pods allows {most} at a time"));

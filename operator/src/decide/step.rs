@@ -196,7 +196,9 @@ impl Step<'_> {
             return self.first_set(run);
         }
         record::expire(run, self.world, self.is_killing(), self.now);
-        record::refuse(run, self.most(run), self.now);
+        let restarts = self.spec.restarts_workload();
+        let lives = |uid: &str| self.world.targets.iter().any(|pod| pod.alive && pod.uid == uid);
+        record::refuse(run, self.most(run), |kill| restarts || lives(&kill.uid), self.now);
         self.decision.kills.extend(effect::victims(run, self.now));
         if run.kills.iter().any(|kill| kill.outcome == Outcome::Planned) {
             return;

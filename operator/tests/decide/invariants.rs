@@ -115,6 +115,7 @@ pub struct Watchdog {
 
 impl Watchdog {
     pub fn check(&mut self, sim: &Sim) -> Result<(), TestCaseError> {
+        prop_assert!(sim.wrong.is_empty(), "{:?}", sim.wrong);
         self.exempt.extend(sim.pods.iter().filter(|pod| pod.exempt).map(|pod| pod.uid.clone()));
         let Some(status) = sim
             .experiment
@@ -191,7 +192,7 @@ fn befall(sim: &mut Sim, happening: Happening) {
         Happening::RestartClient(which) if which < sim.clients.len() => sim.restart(which),
         Happening::RestartClient(_) => {}
         Happening::Scale(replicas) => sim.replicas = replicas,
-        Happening::Relabel(which) => sim.pods.get_mut(which).into_iter().for_each(|pod| pod.labelled = false),
+        Happening::Relabel(which) => sim.pods.get_mut(which).into_iter().for_each(|pod| pod.labels.clear()),
         Happening::Exempt(which) => sim.pods.get_mut(which).into_iter().for_each(|pod| pod.exempt = true),
         Happening::ClockJump(seconds) => sim.jump(SignedDuration::from_secs(seconds)),
         Happening::Suspend => sim.experiment.spec.suspend = true,

@@ -1,4 +1,6 @@
 //! What comes from outside, by chance: no text and no document makes the operator panic or hang, or write what no API server takes.
+//!
+//! `BREAKWATER_SEED=7` chooses other cases; a test that fails tells its seed.
 
 mod answers;
 mod crons;
@@ -14,20 +16,35 @@ use std::sync::LazyLock;
 
 use breakwater_crds::ChaosExperimentStatus;
 use breakwater_manifests::{misfits, schema};
+use fastrand::Rng;
 use jiff::SignedDuration;
-use proptest::test_runner::Config;
+use proptest::test_runner::{Config, RngSeed};
 use sim::Sim;
 
-/// So many cases of a property; the same ones each time.
-fn cases(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(1), ..Config::default() }
+/// What chooses the cases: the same ones each time, unless others are asked for. What a test prints is shown where it fails.
+fn seed() -> u64 {
+    let seed = std::env::var("BREAKWATER_SEED").map_or(1, |seed| seed.parse().expect("BREAKWATER_SEED is a number"));
+    println!("played again by BREAKWATER_SEED={seed} cargo test -p breakwater-operator --test fuzz");
+    seed
 }
 
-/// An experiment whose outage is held. What is spared of it does not serve, or no breaker would ever open.
+/// So many cases of a property.
+fn cases(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(seed()), ..Config::default() }
+}
+
+/// Chance, other for each test.
+fn chance(test: &str) -> Rng {
+    Rng::with_seed(test.bytes().fold(seed(), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into())))
+}
+
+/// An experiment whose outage is held, beside pods that it does not mean. What is spared of it does not serve, or no breaker would
+/// ever open.
 fn outage() -> Sim {
     let mut sim = Sim::new(include_str!("../../../crds/examples/backend-outage.yaml"), 3, 2);
     sim.pods[2].exempt = true;
     sim.pods[2].ready_at += SignedDuration::from_hours(24 * 365);
+    sim.add_strangers();
     sim
 }
 

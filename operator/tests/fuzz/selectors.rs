@@ -1,7 +1,5 @@
 //! Any selector: what the operator asks the API server for is what it checks a victim by, and what was meant.
 
-use std::collections::BTreeMap;
-
 use breakwater_fake_apiserver::Selector;
 use breakwater_operator::observe::selector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
@@ -9,7 +7,7 @@ use kube::{api::ListParams, core::SelectorExt};
 use proptest::{collection::btree_map, prelude::*};
 use serde_json::json;
 
-use crate::cases;
+use crate::{cases, sim::selects};
 
 fn words() -> impl Strategy<Value = String> {
     proptest::sample::select(vec!["app", "tier", "a", "b", "example.com/app", "in", "notin", "a.b_c-d", "1"])
@@ -26,22 +24,6 @@ fn selectors() -> impl Strategy<Value = LabelSelector> {
     (btree_map(words(), words(), 0..3), proptest::collection::vec(expression, 0..3)).prop_map(
         |(labels, expressions)| LabelSelector { match_labels: Some(labels), match_expressions: Some(expressions) },
     )
-}
-
-/// What it means: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#resources-that-support-set-based-requirements>
-fn selects(asked: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let mut equal = asked.match_labels.iter().flatten();
-    let meets = |requirement: &LabelSelectorRequirement| {
-        let value = labels.get(&requirement.key);
-        let among = value.is_some_and(|value| requirement.values.iter().flatten().any(|one| one == value));
-        match requirement.operator.as_str() {
-            "In" => among,
-            "NotIn" => !among,
-            "Exists" => value.is_some(),
-            _ => value.is_none(),
-        }
-    };
-    equal.all(|(key, value)| labels.get(key) == Some(value)) && asked.match_expressions.iter().flatten().all(meets)
 }
 
 proptest! {

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use breakwater_crds::{
-    ABORT, ChaosExperimentSpec, ChaosExperimentStatus, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_SPARED, MAX_TRANSITIONS,
+    ABORT, ChaosExperimentSpec, ChaosExperimentStatus, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_SPARED,
+    MAX_TRANSITIONS, Outcome,
 };
 use breakwater_manifests::{fields, mutate, schema};
 use fastrand::Rng;
@@ -11,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    assert_fits, edges, outage,
+    assert_fits, chance, edges, outage,
     sim::{Fault, STEP, Sim},
 };
 
@@ -65,7 +66,7 @@ fn read_back(written: &Written, status: ChaosExperimentStatus) -> Sim {
 
 #[test]
 fn whatever_status_is_stored_the_operator_goes_on() {
-    let (mut random, fields, real) = (Rng::with_seed(1), fields(&schema("status"), "status"), real());
+    let (mut random, fields, real) = (chance("statuses"), fields(&schema("status"), "status"), real());
     let (mut read, mut unreadable, mut ended) = (0, 0, 0);
     while read < STATUSES {
         let written = &real[random.usize(0..real.len())];
@@ -84,6 +85,67 @@ fn whatever_status_is_stored_the_operator_goes_on() {
     }
     assert!(unreadable < 2 * STATUSES, "{unreadable} statuses could not be read: too many to mean much");
     assert!(ended > STATUSES / 2, "only {ended} came to an end");
+}
+
+/// Writes into a run kills of whoever is there, and of whoever is not: of a set that is under way, with nobody spared.
+fn forge(run: &mut Value, sim: &Sim, random: &mut Rng) -> usize {
+    let (round, slot) = (run["round"].clone(), json!(7));
+    let mut victims: Vec<_> = sim.pods.iter().map(|pod| pod.uid.clone()).collect();
+    victims.extend((0..random.usize(0..9)).map(|number| format!("nobody-{number}")));
+    random.shuffle(&mut victims);
+    victims.truncate(random.usize(1..=victims.len()));
+    let mut kills = run["kills"].as_array().cloned().unwrap_or_default();
+    kills.extend(victims.iter().map(|uid| {
+        let outcome = ["Planned", "Planned", "Blocked"][random.usize(0..3)];
+        json!({"round": round, "slot": slot, "pod": uid, "uid": uid, "plannedAt": sim.now, "outcome": outcome})
+    }));
+    let hold_until = sim.now + SignedDuration::from_secs(4);
+    let forged = json!({
+        "kills": kills, "slot": slot, "firstSlot": slot, "spared": [], "blastRadius": 128, "holdUntil": hold_until,
+    });
+    let fields = run.as_object_mut().expect("a run is an object");
+    fields.extend(forged.as_object().cloned().unwrap_or_default());
+    victims.len()
+}
+
+/// Kills that are forged into a run that is under way: the pods that nobody may kill live on, and of others no more go at a time
+/// than the spec says.
+#[test]
+fn whatever_kills_are_forged_into_a_status_no_other_pods_are_killed() {
+    let (mut random, mut real) = (chance("kills"), real());
+    real.retain(|written| {
+        let run = written.status.run.as_ref();
+        run.is_some_and(|run| run.baseline_at.is_some() && run.completed_at.is_none())
+    });
+    let (mut forged, mut killed, mut refused) = (0, 0, 0);
+    for number in 0..STATUSES {
+        let written = random.choice(&real).expect("some are of a run under way");
+        let mut sim = read_back(written, written.status.clone());
+        // Three more that serve, so that a share of them is some.
+        sim.replicas = 6;
+        sim.step(Fault::None);
+        sim.jump(SignedDuration::from_secs(2));
+        let pods = [
+            json!({"all": {}}),
+            json!({"one": {}}),
+            json!({"fixed": 2}),
+            json!({"percent": 50}),
+            json!({"randomUpToPercent": 40}),
+        ];
+        let pods = pods[random.usize(0..pods.len())].clone();
+        sim.experiment.spec.target.pods = serde_json::from_value(pods.clone()).unwrap();
+        let mut document = json!(written.status);
+        forged += forge(&mut document["run"], &sim, &mut random);
+        let what = format!("status {number}, {pods}: {}", document["run"]["kills"]);
+        sim.experiment.status = Some(serde_json::from_value(document).unwrap());
+        let before = sim.killed.len();
+        sim.look(Fault::None);
+        let outcomes = sim.status().run.iter().flat_map(|run| &run.kills).map(|kill| kill.outcome);
+        refused += outcomes.filter(|outcome| *outcome == Outcome::Failed).count();
+        go_on(&mut sim, &what);
+        killed += sim.killed.len() - before;
+    }
+    assert!(killed > STATUSES && refused > STATUSES, "{forged} forged kills: {killed} killed, {refused} refused");
 }
 
 /// Fills what is recorded: the next entry pushes the oldest out.
@@ -182,4 +244,5 @@ fn go_on(sim: &mut Sim, what: &str) {
     assert!(status.reason.is_some() && status.message.is_some(), "{what}: it does not say where it stands");
     assert!(status.conditions.len() <= 8, "{what}: {} conditions", status.conditions.len());
     assert_fits(status, what);
+    assert!(sim.wrong.is_empty(), "{what}: {:?}", sim.wrong);
 }

@@ -3,15 +3,22 @@
 
 mod client;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use breakwater_breaker::{Cursor, Settings, State};
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Method, Outcome, Replica, Run};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Method, Outcome, Pods, Replica, Run};
 use breakwater_operator::{
+    apply,
     decide::{Attempt, Victim, decide, is_active, is_finished, outcomes},
+    observe::selector,
     world::{ClientView, Rival, Target, WorkloadView, World},
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::core::v1,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference},
+};
+use kube::core::SelectorExt;
 use uuid::Uuid;
 
 pub use client::Client;
@@ -36,10 +43,75 @@ pub enum Fault {
 pub struct Pod {
     pub uid: String,
     pub ready_at: Timestamp,
-    pub labelled: bool,
+    /// Without those that the Deployment gives, it is not the Deployment's.
+    pub labels: BTreeMap<String, String>,
     /// The version of the Deployment that it is of.
     pub version: u32,
     pub exempt: bool,
+}
+
+impl Pod {
+    /// As the API server has it.
+    fn object(&self, now: Timestamp) -> v1::Pod {
+        let set = format!("set-{}", self.version);
+        let owner = OwnerReference { uid: set.clone(), name: set, controller: Some(true), ..OwnerReference::default() };
+        let ready = if self.ready_at <= now { "True" } else { "False" };
+        let ready = v1::PodCondition { type_: "Ready".into(), status: ready.into(), ..v1::PodCondition::default() };
+        v1::Pod {
+            metadata: ObjectMeta {
+                name: Some(self.uid.clone()),
+                uid: Some(self.uid.clone()),
+                resource_version: Some("1234567890".into()),
+                labels: Some(self.labels.clone()),
+                owner_references: Some(vec![owner]),
+                ..ObjectMeta::default()
+            },
+            // What is critical to the cluster is never killed.
+            spec: Some(v1::PodSpec {
+                node_name: Some("node1".into()),
+                priority: self.exempt.then_some(2_000_000_000),
+                ..v1::PodSpec::default()
+            }),
+            status: Some(v1::PodStatus { conditions: Some(vec![ready]), ..v1::PodStatus::default() }),
+        }
+    }
+}
+
+/// What a selector means: <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#resources-that-support-set-based-requirements>
+pub fn selects(asked: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    let mut equal = asked.match_labels.iter().flatten();
+    let meets = |requirement: &LabelSelectorRequirement| {
+        let value = labels.get(&requirement.key);
+        let among = value.is_some_and(|value| requirement.values.iter().flatten().any(|one| one == value));
+        match requirement.operator.as_str() {
+            "In" => among,
+            "NotIn" => !among,
+            "Exists" => value.is_some(),
+            _ => value.is_none(),
+        }
+    };
+    equal.all(|(key, value)| labels.get(key) == Some(value)) && asked.match_expressions.iter().flatten().all(meets)
+}
+
+/// The most pods that may be killed at a time, of so many that the selector selects.
+pub fn at_most(pods: &Pods, of: usize) -> usize {
+    match pods {
+        Pods::All(_) => of,
+        Pods::One(_) => 1,
+        Pods::Fixed(count) => *count as usize,
+        Pods::Percent(share) | Pods::RandomUpToPercent(share) => of * *share as usize / 100,
+    }
+}
+
+/// Labels that the selector selects, if any do.
+pub fn template(selector: &LabelSelector) -> BTreeMap<String, String> {
+    let equal = selector.match_labels.iter().flatten().map(|(key, value)| (key.clone(), value.clone()));
+    let wanted = selector.match_expressions.iter().flatten().filter_map(|one| match one.operator.as_str() {
+        "In" => Some((one.key.clone(), one.values.as_ref()?.first()?.clone())),
+        "Exists" => Some((one.key.clone(), "there".into())),
+        _ => None,
+    });
+    equal.chain(wanted).collect()
 }
 
 pub struct Sim {
@@ -53,6 +125,8 @@ pub struct Sim {
     pub start_up: Duration,
     /// Every pod that was deleted by the operator, with the moment.
     pub killed: Vec<(String, Timestamp)>,
+    /// What was wrong with them: whom nothing allows to kill, or more in one look than asked for.
+    pub wrong: Vec<String>,
     /// A PodDisruptionBudget keeps so many pods ready; evictions that would leave fewer are refused.
     pub budget: usize,
     /// Other experiments with a run under way and targets in common.
@@ -70,6 +144,8 @@ pub struct Sim {
     pub absent: bool,
     due: Timestamp,
     born: u64,
+    /// What the Deployment gives its pods.
+    template: BTreeMap<String, String>,
 }
 
 impl Sim {
@@ -92,6 +168,7 @@ impl Sim {
         experiment.metadata.uid = Some(Uuid::from_u128(7).to_string());
         experiment.metadata.generation = Some(1);
         experiment.metadata.resource_version = Some("1000".into());
+        let template = template(&experiment.spec.target.selector);
         let mut sim = Self {
             experiment,
             now,
@@ -100,6 +177,7 @@ impl Sim {
             replicas: pods,
             start_up: Duration::from_millis(1500),
             killed: vec![],
+            wrong: vec![],
             budget: 0,
             rivals: vec![],
             halted: false,
@@ -110,6 +188,7 @@ impl Sim {
             absent: false,
             due: now,
             born: 0,
+            template,
         };
         sim.replace_pods();
         sim.pods.iter_mut().for_each(|pod| pod.ready_at = now);
@@ -194,7 +273,7 @@ impl Sim {
         let before = self.shape();
         self.replace_pods();
         for client in &mut self.clients {
-            client.live(self.now, self.pods.iter().any(|pod| pod.ready_at <= self.now && pod.labelled));
+            client.live(self.now, self.pods.iter().any(|pod| pod.ready_at <= self.now && pod.labels == self.template));
         }
         if !self.absent && (self.shape() != before || self.now >= self.due) {
             self.look(fault);
@@ -206,17 +285,46 @@ impl Sim {
         (pods, self.clients.iter().map(|client| client.breaker.state()).collect())
     }
 
+    /// Those of the Deployment.
+    fn own(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().filter(|pod| pod.labels == self.template)
+    }
+
     fn replace_pods(&mut self) {
-        while self.pods.iter().filter(|pod| pod.labelled).count() < self.replicas {
+        while self.own().count() < self.replicas {
             self.born += 1;
             let ready_at = self.now + SignedDuration::try_from(self.start_up).unwrap();
             let uid = format!("pod-{}", self.born);
-            self.pods.push(Pod { uid, ready_at, labelled: true, version: self.version, exempt: false });
+            let labels = self.template.clone();
+            self.pods.push(Pod { uid, ready_at, labels, version: self.version, exempt: false });
         }
         // A rolling update takes one old pod away at a time, while all others are ready.
-        let all_ready = self.pods.iter().all(|pod| pod.ready_at <= self.now);
-        if let Some(old) = self.pods.iter().position(|pod| pod.version < self.version).filter(|_| all_ready) {
+        let all_ready = self.own().all(|pod| pod.ready_at <= self.now);
+        let is_old = |pod: &Pod| pod.version < self.version && pod.labels == self.template;
+        if let Some(old) = self.pods.iter().position(is_old).filter(|_| all_ready) {
             self.pods.remove(old);
+        }
+    }
+
+    /// Pods beside the target's, each of which but for one requirement is selected: of these none may ever be killed.
+    pub fn add_strangers(&mut self) {
+        let selector = self.experiment.spec.target.selector.clone();
+        let keys = selector.match_labels.iter().flatten().map(|(key, value)| (key, Some(value)));
+        let more = selector.match_expressions.iter().flatten();
+        let keys = keys.chain(more.map(|one| (&one.key, one.values.as_ref().and_then(|values| values.first()))));
+        let values = keys.flat_map(|(key, value)| {
+            let other = value.map_or("other".into(), |value| format!("{value}-other"));
+            [(key, None), (key, Some(other)), (key, value.cloned()), (key, Some("there".into()))]
+        });
+        for (key, value) in values {
+            let mut labels = self.template.clone();
+            labels.remove(key);
+            labels.extend(value.map(|value| (key.clone(), value)));
+            if selects(&selector, &labels) || self.pods.iter().any(|pod| pod.labels == labels) {
+                continue;
+            }
+            let uid = format!("stranger-{}", self.pods.len());
+            self.pods.push(Pod { uid, ready_at: self.now, labels, version: self.version, exempt: false });
         }
     }
 
@@ -225,22 +333,24 @@ impl Sim {
         self.pods.retain(|pod| pod.uid != uid);
     }
 
+    /// How many pods there are that the target's selector means.
+    fn selected(&self) -> usize {
+        self.pods.iter().filter(|pod| selects(&self.experiment.spec.target.selector, &pod.labels)).count()
+    }
+
     fn ready(&self) -> usize {
-        self.pods.iter().filter(|pod| pod.labelled && pod.ready_at <= self.now).count()
+        self.own().filter(|pod| pod.ready_at <= self.now).count()
     }
 
     pub fn world(&mut self) -> World {
-        let target = |pod: &Pod| Target {
-            name: pod.uid.clone(),
-            uid: pod.uid.clone(),
-            resource_version: Some("1234567890".into()),
-            node: Some("node1".into()),
-            ready: pod.ready_at <= self.now,
-            alive: true,
-            exempt: pod.exempt,
-            owner: Some(format!("set-{}", pod.version)),
+        let spec = &self.experiment.spec;
+        let all = std::iter::once(&spec.target.selector).chain(spec.observe.clients.iter().map(|one| &one.selector));
+        let of_target = match all.map(selector).collect::<Result<Vec<_>, _>>() {
+            Ok(mut selectors) => selectors.remove(0),
+            Err(why) => return World { invalid: Some(why), ..World::default() },
         };
-        let targets = self.pods.iter().filter(|pod| pod.labelled).map(target).collect();
+        let listed = self.pods.iter().filter(|pod| of_target.matches(&pod.labels));
+        let targets = listed.map(|pod| Target::from_pod(&pod.object(self.now), false)).collect();
         let recorded =
             self.experiment.status.as_ref().and_then(|status| status.run.as_ref()).map(|run| run.clients.clone());
         let now = self.now;
@@ -255,8 +365,8 @@ impl Sim {
         };
         let clients = self.experiment.spec.observe.clients.iter().map(|client| view(&client.name)).collect();
         let restarts = self.experiment.spec.restarts_workload();
-        let newest = self.pods.iter().filter(|pod| pod.version == self.version && pod.ready_at <= self.now).count();
-        let settled = newest == self.pods.len() && newest == self.replicas;
+        let newest = self.own().filter(|pod| pod.version == self.version && pod.ready_at <= self.now).count();
+        let settled = newest == self.own().count() && newest == self.replicas;
         let workload = restarts.then(|| WorkloadView {
             settled,
             target: Target {
@@ -291,7 +401,12 @@ impl Sim {
             return;
         }
         self.deleted |= decision.delete;
+        let (pods, before) = (self.selected(), self.killed.len());
         let attempts: Vec<_> = decision.kills.iter().map(|victim| self.kill(victim)).collect();
+        let (killed, most) = (self.killed.len() - before, at_most(&self.experiment.spec.target.pods, pods));
+        if killed > most {
+            self.wrong.push(format!("{killed} of {pods} were killed at once, and not {most}"));
+        }
         if fault == Fault::DeadAfterEffects {
             self.due = self.now;
             return;
@@ -333,6 +448,9 @@ impl Sim {
         let Some(at) = self.pods.iter().position(|pod| pod.uid == victim.uid) else {
             return attempt(Outcome::Gone, None);
         };
+        if apply::outside(&spec.target, &self.pods[at].object(self.now)).is_some() {
+            return attempt(Outcome::Failed, None);
+        }
         let is_ready = self.pods[at].ready_at <= self.now;
         if is_ready && self.ready() <= spec.target.min_available as usize {
             return attempt(Outcome::Blocked, None);
@@ -343,7 +461,10 @@ impl Sim {
         if method == Method::Evict && is_ready && self.ready() <= self.budget {
             return attempt(Outcome::Blocked, None);
         }
-        self.pods.remove(at);
+        let pod = self.pods.remove(at);
+        if pod.exempt || !selects(&spec.target.selector, &pod.labels) {
+            self.wrong.push(format!("{} was killed, with the labels {:?}", pod.uid, pod.labels));
+        }
         self.killed.push((victim.uid.clone(), self.now));
         let done = if method == Method::Evict { Outcome::Evicted } else { Outcome::Deleted };
         attempt(done, Some(self.now))
