@@ -47,15 +47,48 @@ async fn ask(client: &Client, namespace: &str, manifest: &Value) -> Result<Answe
     }
 }
 
-/// A refusal has a changed field's path or its name; or the path of what it is in, and how it is called there, as a rule about
-/// several fields does.
+/// A name of so many letters may stand in a sentence that is not about it: `at`, `to`, `all`, `one`, `name`.
+const SHORT: usize = 4;
+
+/// A refusal has a changed field's path; or its name, which a short one shares with other words, so that it is to stand behind its
+/// parent's or as a key; or, where a rule is about what it is in, the path of that.
 fn names_a_field(said: &str, fields: &[String]) -> bool {
     fields.iter().any(|path| {
-        let parts: Vec<_> = path.split('.').map(|part| part.trim_end_matches("[0]")).collect();
-        let last = parts.last().is_some_and(|name| !name.is_empty() && said.contains(name));
-        let inside = parts.get(1..).is_some_and(|below| below.iter().any(|name| said.contains(&format!("{name} "))));
-        last || said.contains(path) || inside
+        let plain = path.replace("[0]", "");
+        let parts: Vec<_> = plain.split('.').filter(|part| !part.is_empty()).collect();
+        let Some((name, way)) = parts.split_last() else { return false };
+        let parent = way.last().map_or(String::new(), |parent| format!("{parent}.{name}"));
+        let by_name = name.chars().count() > SHORT && has_word(said, name) || has_word(said, &format!("{name}:"));
+        // The whole spec is what everything is in.
+        let inside = (2..=way.len()).any(|depth| has_word(&said.replace("[0]", ""), &way[..depth].join(".")));
+        by_name || has_word(said, path) || has_word(said, &plain) || has_word(said, &parent) || inside
     })
+}
+
+/// Whether the text has this with no letter or digit right before or behind it.
+fn has_word(text: &str, word: &str) -> bool {
+    let apart = |letter: Option<char>| letter.is_none_or(|letter| !letter.is_alphanumeric());
+    let ends = |at: usize| (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
+    let mut found = text.match_indices(word).map(|(at, _)| ends(at));
+    !word.is_empty() && found.any(|(before, behind)| apart(before) && (word.ends_with(':') || apart(behind)))
+}
+
+#[test]
+fn a_short_name_is_no_name_in_another_word_or_sentence() {
+    for (said, path, named) in [
+        ("spec.timeout: must be at most 1h", "spec.schedule.at", false),
+        ("spec.schedule.at: must be a moment", "spec.schedule.at", true),
+        ("say schedule.cron or schedule.at, not both", "spec.schedule.at", true),
+        ("spec.target.pods: say exactly one of all: {}, one: {}", "spec.target.pods.one", true),
+        ("each client needs a name of its own", "spec.observe.clients[0].name", false),
+        ("spec.observe.clients: each needs a name of its own", "spec.observe.clients[0].name", true),
+        ("must be longer than timeouts", "spec.timeout", false),
+        ("timeout must be longer", "spec.timeout", true),
+        ("ChaosExperiment is invalid: spec: one of all", "spec.target.pods.all", false),
+        ("unknown field \"spec.target.pods.some\"", "spec.target.pods.some", true),
+    ] {
+        assert_eq!(names_a_field(said, &[path.into()]), named, "{path} in {said}");
+    }
 }
 
 /// What is wrong with an answer, if anything is.
