@@ -13,12 +13,16 @@ use crate::{PastRun, Run, Statistics, Summary};
 
 /// Kills kept in the status, newest last; also how many pods one set of kills may name.
 pub const MAX_KILLS: usize = 128;
+/// What is said of a kill that failed because its time was over before it could be sent.
+pub const NOT_IN_TIME: &str = "not sent in time";
 /// Bytes kept of what there is to say about a kill.
 pub const MAX_MESSAGE: usize = 200;
 /// Bytes kept of what a run in the history had to say.
 pub const MAX_PAST_MESSAGE: usize = 400;
 /// Transitions kept for each replica, newest last.
 pub const MAX_TRANSITIONS: usize = 16;
+/// States kept of a replica's way; one more than an expectation can have, so that a longer way never looks as expected.
+pub const MAX_SEQUENCE: usize = 17;
 /// Gaps kept for each replica, newest last.
 pub const MAX_GAPS: usize = 8;
 /// Client replicas that one run watches.

@@ -1,6 +1,6 @@
 //! Does what a decision wants done: kills, by the one protocol there is, and Events.
 
-use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Method, Outcome, Phase, Target};
+use breakwater_crds::{ChaosExperiment, Kill, KillRecord, Method, NOT_IN_TIME, Outcome, Phase, Target};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -136,7 +136,7 @@ impl Hands {
         }
         let sent_at = self.clock.now();
         if sent_at > victim.deadline {
-            return Ok(failed(victim, "not sent in time".into()));
+            return Ok(failed(victim, NOT_IN_TIME.into()));
         }
         if current.spec.dry_run {
             return Ok(Attempt { outcome: Outcome::DryRun, ..failed(victim, "not sent: spec.dryRun is true".into()) });
@@ -214,7 +214,7 @@ impl Hands {
         };
         let sent_at = self.clock.now();
         if sent_at > victim.deadline {
-            return Ok(failed(victim, "not sent in time".into()));
+            return Ok(failed(victim, NOT_IN_TIME.into()));
         }
         if current.spec.dry_run {
             return Ok(Attempt { outcome: Outcome::DryRun, ..failed(victim, "not sent: spec.dryRun is true".into()) });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use breakwater_crds::{ChaosExperiment, Outcome};
+use breakwater_crds::{ChaosExperiment, NOT_IN_TIME, Outcome};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -106,7 +106,7 @@ impl Figures {
                 let pod =
                     targets.get(&kill.uid).with_context(|| format!("{} killed a pod of nobody", one.name_any()))?;
                 ensure!(pod.experiment == number, "{} killed a pod of run {}", one.name_any(), pod.experiment);
-                if kill.outcome == Outcome::Failed && kill.message.as_deref() == Some("not sent in time") {
+                if kill.outcome == Outcome::Failed && kill.message.as_deref() == Some(NOT_IN_TIME) {
                     given_up += 1;
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! The one protocol by which pods are killed, step by step against the API server: each check right before the delete holds.
 
 use anyhow::{Context, Result, ensure};
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, NOT_IN_TIME, Outcome};
 use breakwater_e2e::bare;
 use breakwater_operator::{apply::Hands, clock::Clock, decide::Victim, halt::Halt};
 use jiff::Timestamp;
@@ -117,7 +117,7 @@ async fn only_what_is_written_down_and_still_wanted_is_killed() {
         let another = Victim { slot: victim.slot + 1, ..victim.clone() };
         bench.refused(&experiment, &another, &pod, Outcome::Failed, "not written down").await?;
         let late = Victim { deadline: Timestamp::UNIX_EPOCH, ..victim.clone() };
-        bench.refused(&experiment, &late, &pod, Outcome::Failed, "not sent in time").await?;
+        bench.refused(&experiment, &late, &pod, Outcome::Failed, NOT_IN_TIME).await?;
 
         let suspend = |on: bool| Patch::Merge(json!({"spec": {"suspend": on}}));
         bench.experiments.patch("one", &PatchParams::default(), &suspend(true)).await?;

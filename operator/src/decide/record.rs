@@ -2,8 +2,8 @@
 
 use breakwater_breaker::{Cause, State};
 use breakwater_crds::{
-    ChaosExperimentSpec, Duration, Gap, GapReason, KillRecord, MAX_GAPS, MAX_KILLS, MAX_MESSAGE, MAX_TRANSITIONS,
-    Outcome, Parts, Replica, Run, Summary, TransitionRecord,
+    ChaosExperimentSpec, Duration, Gap, GapReason, KillRecord, MAX_GAPS, MAX_KILLS, MAX_MESSAGE, MAX_SEQUENCE,
+    MAX_TRANSITIONS, NOT_IN_TIME, Outcome, Parts, Replica, Run, Summary, TransitionRecord,
 };
 use jiff::Timestamp;
 
@@ -16,9 +16,6 @@ use crate::{
     error::API_LIMIT,
     world::{ReplicaView, Report, Seen, World},
 };
-
-/// States that are kept of a replica's way; one more than an expectation can have, so that a longer way never looks as expected.
-const MAX_SEQUENCE: usize = 17;
 
 /// Bytes that are kept of a transition's cause.
 const MAX_CAUSE: usize = 128;
@@ -76,7 +73,7 @@ fn is_done(outcome: Outcome) -> bool {
 
 /// Kills that can no longer be sent in time get their outcome. `killing`: up to now kills were sent.
 pub fn expire(run: &mut Run, world: &World, killing: bool, now: Timestamp) {
-    give_up(run, world, now, "not sent in time", |run, kill| {
+    give_up(run, world, now, NOT_IN_TIME, |run, kill| {
         now > deadline(run, kill) && (kill.outcome == Outcome::Planned || killing && is_blocked(run, kill))
     });
 }

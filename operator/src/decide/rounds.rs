@@ -53,3 +53,25 @@ pub fn fresh(replica: &Replica, calls: u64) -> Replica {
         ..replica.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::MAX_NUMBER;
+
+    /// A status that somebody forged may have several such rounds; the operator reads it like any other.
+    #[test]
+    fn rounds_with_the_largest_figures_are_added_up() {
+        let summary = Summary { kills: MAX_NUMBER, errors: MAX_NUMBER, ..Summary::default() };
+        let round = |number| {
+            let (baseline_at, completed_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+            Round { number, baseline_at, completed_at, summary: summary.clone() }
+        };
+        let mut run = Run { rounds: (1..=3).map(round).collect(), round: 4, killed: 5, ..Run::default() };
+        let spec = serde_json::json!({"target": {"selector": {"matchLabels": {"app": "backend"}}}, "observe": []});
+        let spec: ChaosExperimentSpec = serde_json::from_value(spec).unwrap();
+        next(&spec, &mut run, &World::default(), Timestamp::UNIX_EPOCH);
+        let closed = &run.rounds[3].summary;
+        assert_eq!((closed.kills, closed.errors, run.round), (0, 0, 5));
+    }
+}

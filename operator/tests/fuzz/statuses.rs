@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use breakwater_crds::{
-    ABORT, ChaosExperimentSpec, ChaosExperimentStatus, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_SPARED,
+    ABORT, ChaosExperimentSpec, ChaosExperimentStatus, Gap, GapReason, MAX_GAPS, MAX_KILLS, MAX_SEQUENCE, MAX_SPARED,
     MAX_TRANSITIONS, Outcome,
 };
 use breakwater_manifests::{fields, mutate, schema};
@@ -20,9 +20,6 @@ use crate::{
 const STATUSES: usize = 200;
 /// How long each goes on by itself, in virtual time.
 const GOES_ON: Duration = Duration::from_secs(5);
-
-/// So many states are kept of a replica's way.
-const MAX_SEQUENCE: usize = 17;
 
 /// A status of a real run, and when it was written.
 struct Written {
