@@ -13,7 +13,7 @@ use axum::{
 use jiff::Timestamp;
 use kube::client;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tower::Service;
 
 use crate::{
@@ -34,7 +34,8 @@ struct Shared {
     kinds: Vec<Kind>,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     state: Mutex<State>,
-    revision: watch::Sender<u64>,
+    /// Tells the watches, always in the same order, that something was written.
+    news: Notify,
 }
 
 /// All that the server keeps.
@@ -94,8 +95,7 @@ impl FakeApiServer {
     /// A server without an object that knows the built-in kinds and these. `clock` is its wall clock.
     pub fn new(custom: &[Kind], clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let kinds = BUILT_IN.iter().chain(custom).cloned().collect();
-        let (revision, _) = watch::channel(0);
-        Self(Arc::new(Shared { kinds, clock: Box::new(clock), state: Mutex::default(), revision }))
+        Self(Arc::new(Shared { kinds, clock: Box::new(clock), state: Mutex::default(), news: Notify::new() }))
     }
 
     /// A service for a [`kube::Client`], whose requests are logged as this user's.
@@ -159,6 +159,11 @@ impl FakeApiServer {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whoever listens from now on is told when something is written.
+    pub(crate) fn news(&self) -> &Notify {
+        &self.0.news
+    }
+
     /// The kinds, by whose index the store's keys begin.
     pub fn kinds(&self) -> &[Kind] {
         &self.0.kinds
@@ -166,16 +171,13 @@ impl FakeApiServer {
 
     /// Takes an object away at once, whatever its finalizers say: what a namespace's end does to it.
     pub fn erase(&self, by: &str, key: &crate::store::Key) {
-        let revision = {
-            let mut state = self.state();
-            state.store.remove(key, &Arc::from(by));
-            state.store.revision()
-        };
-        self.0.revision.send_replace(revision);
+        self.state().store.remove(key, &Arc::from(by));
+        self.0.news.notify_waiters();
     }
 
     fn carry_out(&self, as_of: Option<u64>, by: &Arc<str>, route: &Route, parts: &Parts, body: &Bytes) -> Answer {
         let mut state = self.state();
+        let before = state.store.revision();
         let as_of = as_of.filter(|_| matches!(route.verb, Verb::Get | Verb::List));
         let call = Call { kinds: &self.0.kinds, route, by, now: (self.0.clock)(), as_of };
         let sent = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(body) };
@@ -197,9 +199,11 @@ impl FakeApiServer {
                 answer
             }
         };
-        let revision = state.store.revision();
+        let written = state.store.revision() != before;
         drop(state);
-        self.0.revision.send_if_modified(|known| std::mem::replace(known, revision) != revision);
+        if written {
+            self.0.news.notify_waiters();
+        }
         answer.map(|(code, object)| (code, if route.metadata_only { read::metadata(object) } else { object }))
     }
 
@@ -208,7 +212,7 @@ impl FakeApiServer {
         let call = Call { kinds: &self.0.kinds, route, by, now: (self.0.clock)(), as_of: None };
         log(&mut state, &call, &Ok((200, Value::Null)), None);
         drop(state);
-        let body = Body::from_stream(stream(self.clone(), route.clone(), self.0.revision.subscribe()));
+        let body = Body::from_stream(stream(self.clone(), route.clone()));
         respond(200, body)
     }
 }

@@ -1,15 +1,12 @@
 //! Watches: what happens to a collection from a revision on, one line an event.
 #![allow(clippy::disallowed_methods, reason = "the edge: a watch ends by tokio's clock")]
 
-use std::{borrow::Cow, collections::VecDeque, convert::Infallible, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, convert::Infallible, pin::pin, time::Duration};
 
 use axum::body::Bytes;
 use futures::{Stream, stream};
 use serde_json::{Value, json};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     failure::Failure,
@@ -27,7 +24,6 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
 struct Watch {
     server: FakeApiServer,
     route: Route,
-    news: watch::Receiver<u64>,
     cursor: u64,
     due: VecDeque<Bytes>,
     end: Instant,
@@ -35,14 +31,10 @@ struct Watch {
 }
 
 /// The lines of a watch.
-pub fn stream(
-    server: FakeApiServer,
-    route: Route,
-    news: watch::Receiver<u64>,
-) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+pub fn stream(server: FakeApiServer, route: Route) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
     let seconds = route.parameter("timeoutSeconds").parse().map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let end = Instant::now() + seconds;
-    let mut watch = Watch { server, route, news, cursor: 0, due: VecDeque::new(), end, over: false };
+    let mut watch = Watch { server, route, cursor: 0, due: VecDeque::new(), end, over: false };
     watch.begin();
     stream::unfold(watch, async |mut watch| {
         let line = watch.next().await?;
@@ -81,14 +73,13 @@ impl Watch {
             if self.over || left.is_zero() {
                 return None;
             }
-            self.news.borrow_and_update();
+            let server = self.server.clone();
+            let mut news = pin!(server.news().notified());
+            // What is written from here on wakes it.
+            news.as_mut().enable();
             self.take();
-            if self.due.is_empty() {
-                match timeout(left.min(BOOKMARK), self.news.changed()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) => return None,
-                    Err(_) => self.bookmark(),
-                }
+            if self.due.is_empty() && timeout(left.min(BOOKMARK), news).await.is_err() {
+                self.bookmark();
             }
         }
     }

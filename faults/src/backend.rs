@@ -7,7 +7,7 @@ use breakwater_fake_apiserver::FakeApiServer;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::lab::NAMESPACE;
+use crate::{deployment::Deployment, lab::NAMESPACE};
 
 /// From the end of a pod to its replacement.
 const REPLACE: SignedDuration = SignedDuration::from_millis(400);
@@ -22,6 +22,8 @@ pub struct Backend {
     pub replicas: usize,
     /// Its pods keep their names, as a StatefulSet's do.
     pub stateful: bool,
+    /// The Deployment that its pods are of, if they are of one.
+    pub deployment: Option<Deployment>,
     born: usize,
     lacks_since: Option<Timestamp>,
     ready_at: HashMap<String, Timestamp>,
@@ -33,12 +35,23 @@ const PODS: &str = "/api/v1/namespaces/shop/pods";
 impl Backend {
     /// One without a pod.
     pub fn new(replicas: usize, stateful: bool) -> Self {
-        Self { replicas, stateful, born: 0, lacks_since: None, ready_at: HashMap::new(), ends_at: HashMap::new() }
+        Self {
+            replicas,
+            stateful,
+            deployment: None,
+            born: 0,
+            lacks_since: None,
+            ready_at: HashMap::new(),
+            ends_at: HashMap::new(),
+        }
     }
 
     /// Time goes on. True if a pod serves.
     pub fn live(&mut self, server: &FakeApiServer, now: Timestamp) -> bool {
         let pods = backend_pods(server);
+        if let Some(deployment) = &mut self.deployment {
+            deployment.live(server, &pods);
+        }
         let mut serves = false;
         let mut alive = vec![];
         for pod in &pods {
@@ -86,8 +99,10 @@ impl Backend {
     }
 
     fn create(&self, server: &FakeApiServer, name: &str) {
-        let owner = json!({"apiVersion": "apps/v1", "kind": if self.stateful { "StatefulSet" } else { "ReplicaSet" },
-            "name": "backend", "uid": "00000000-0000-0000-0000-00000000beef", "controller": true});
+        let kind = if self.stateful { "StatefulSet" } else { "ReplicaSet" };
+        let other = json!({"apiVersion": "apps/v1", "kind": kind, "name": "backend",
+            "uid": "00000000-0000-0000-0000-00000000beef", "controller": true});
+        let owner = self.deployment.as_ref().map_or(other, Deployment::owner);
         let pod = json!({
             "metadata": {"name": name, "labels": {"app": "backend"}, "ownerReferences": [owner]},
             "spec": {"nodeName": "node-1", "terminationGracePeriodSeconds": 1, "containers": []}

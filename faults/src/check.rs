@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use breakwater_crds::{ChaosExperiment, KillRecord, Outcome, Phase, Reason, Run};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, KillRecord, Outcome, Phase, Reason, Run};
 use breakwater_fake_apiserver::Change;
 use jiff::SignedDuration;
 use uuid::Uuid;
@@ -10,9 +10,12 @@ use uuid::Uuid;
 use crate::{
     backend::is_ready,
     clients::Manner,
-    history::{Step, last, run_of, steps, uid},
+    history::{Step, last, run_of, steps, uid, when},
     lab::{Happening, Played},
+    permission::permission,
     protocol::protocol,
+    restarts::restarts,
+    starts::starts,
 };
 
 /// Everything that is wrong with a run; nothing, if all is well.
@@ -24,12 +27,17 @@ pub fn check(played: &Played) -> Vec<String> {
     }
     judge.end(&steps);
     judge.wrong.extend(protocol(played));
+    judge.wrong.extend(permission(played));
+    judge.wrong.extend(restarts(played));
+    judge.wrong.extend(starts(played, &steps));
     judge.wrong.extend(played.panics.iter().map(|panic| format!("a task ended by a panic: {panic}")));
     judge.wrong
 }
 
 /// A held outage of three pods takes some 150.
 const REQUESTS_A_SECOND: usize = 400;
+/// A clock that is off by more is not asked for moments.
+const FAST: SignedDuration = SignedDuration::from_secs(2);
 /// A status never grows past it.
 const MAX_STATUS: usize = 256 << 10;
 
@@ -51,8 +59,6 @@ struct Judge<'a> {
     limit: usize,
     /// How many targets are ready is not the operator's doing alone, or not as it was shown.
     disturbed: bool,
-    /// The operators' clocks agree and go forward.
-    punctual: bool,
     /// Somebody else has written into the record.
     forged: bool,
     /// What clients told is not what they did.
@@ -84,9 +90,6 @@ impl<'a> Judge<'a> {
             ready: BTreeSet::new(),
             limit,
             disturbed: played.network.lagged() || happened(touches_targets),
-            // Clocks that differ or go back say nothing of what was due when.
-            punctual: played.skews.iter().all(|skew| *skew >= SignedDuration::ZERO && *skew == played.skews[0])
-                && !happened(|happening| matches!(happening, Happening::Jump(seconds) if *seconds < 0)),
             forged: happened(|happening| matches!(happening, Happening::Forge)),
             lied: happened(|happening| matches!(happening, Happening::ClientsAre(Manner::Lies(_)))),
         }
@@ -99,7 +102,8 @@ impl<'a> Judge<'a> {
     fn take(&mut self, step: &Step) {
         match step {
             Step::Experiment(experiment) => self.status(experiment),
-            Step::ExperimentGone(uid) => drop(self.stored.remove(uid)),
+            Step::ExperimentGone(change) => self.gone(change),
+            Step::Workload(_) => {}
             Step::PodEnds(change) => {
                 if change.by.starts_with("operator-") {
                     self.kill(change);
@@ -115,6 +119,21 @@ impl<'a> Judge<'a> {
                     self.ready.remove(&uid(&change.object));
                 }
             }
+        }
+    }
+
+    /// An operator deletes an experiment only when its time to live is over.
+    fn gone(&mut self, change: &Change) {
+        let gone = self.stored.remove(&uid(&change.object)).filter(|_| change.by.starts_with("operator-"));
+        let Some(gone) = gone else { return };
+        let completed = run_of(gone.status.as_ref()).and_then(|run| run.completed_at);
+        let expiry = completed.zip(gone.spec.ttl_after_finished).map(|(completed, ttl)| ttl.after(completed));
+        let deleted = when(&self.played.server, change.revision);
+        let right = self.played.skews.iter().all(|skew| skew.abs() <= FAST);
+        if expiry.is_none_or(|expiry| right && deleted.is_some_and(|deleted| deleted + FAST < expiry)) {
+            self.fails(format!(
+                "an operator deleted an experiment at {deleted:?} that was to be kept until {expiry:?}"
+            ));
         }
     }
 
@@ -184,12 +203,6 @@ impl<'a> Judge<'a> {
                 self.wrong.push(format!("run {} came back", run.id));
             }
             runs.push(run.id);
-            let last = before.as_ref().and_then(|before| run_of(before.status.as_ref())).map(|last| last.started_at);
-            if let Some((last, start)) =
-                last.zip(run.scheduled_at).filter(|(last, start)| self.punctual && start <= last)
-            {
-                self.wrong.push(format!("the start of {start} was made up for after that run of {last}"));
-            }
         }
         let status = experiment.status.clone().unwrap_or_default();
         if runs.len() as u64 > status.runs {
@@ -284,17 +297,16 @@ impl<'a> Judge<'a> {
             let last = last(steps).and_then(|last| last.status.clone());
             // It says what it waits for: its time, or somebody's leave.
             let waits = [Reason::Scheduled, Reason::Suspended, Reason::AbortRequested, Reason::Halted].map(Some);
-            if last.as_ref().is_some_and(|status| waits.contains(&status.reason)) {
-                return;
+            if !last.as_ref().is_some_and(|status| waits.contains(&status.reason)) && !self.left_alone(last.as_ref()) {
+                let said = last.map(|status| (status.phase, status.reason, status.message));
+                self.fails(format!("it never ended: {said:?}"));
             }
-            let said = last.map(|status| (status.phase, status.reason, status.message));
-            self.fails(format!("it never ended: {said:?}"));
         }
         // 6. What has ended is left alone.
         let sent = self.played.network.sent();
         let late: Vec<_> = sent[self.played.quiet_from..].iter().filter(|(sent, _)| !sent.is_watching()).collect();
-        // What somebody changed may be told late.
-        let told_late = self.played.network.swapped() > 0 && !self.played.happenings.is_empty();
+        // What somebody changed may be told late, or never: what is gone by a line that was lost is read again and again.
+        let told_late = self.played.network.withheld() > 0 && !self.played.happenings.is_empty();
         let quiet = self.played.ended && self.played.workload.runs == 1 && !told_late;
         if let Some((first, _)) = late.first().filter(|_| quiet) {
             self.fails(format!("{} requests after the end, first {} {}", late.len(), first.method, first.path));
@@ -324,6 +336,14 @@ impl<'a> Judge<'a> {
                 self.emitted(run);
             }
         }
+    }
+
+    /// In a namespace that takes no part any more nothing is touched but the runs of operators that are still there: there may be others
+    /// that serve it.
+    fn left_alone(&self, status: Option<&ChaosExperimentStatus>) -> bool {
+        let opted_out = self.played.happenings.iter().any(|(_, happening)| *happening == Happening::OptOut);
+        let died = self.played.processes > self.played.skews.len();
+        self.played.label_required && opted_out && (died || run_of(status).is_none())
     }
 
     /// What the record says of kills is what happened.

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Run};
-use breakwater_fake_apiserver::{Change, FakeApiServer};
+use breakwater_fake_apiserver::{Change, FakeApiServer, Verb};
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// Something that happened, as the invariants see it.
 pub enum Step {
     /// A version of an experiment, by the uid of it.
     Experiment(Box<ChaosExperiment>),
-    /// The experiment of this uid was deleted.
-    ExperimentGone(String),
+    /// An experiment was deleted.
+    ExperimentGone(Change),
     /// A pod was deleted or told to end for the first time, by this user. The value is what it was before.
     PodEnds(Change),
     /// Anything else that happened to a pod.
     Pod(Change),
+    /// Something happened to a Deployment.
+    Workload(Change),
 }
 
 /// The steps of a run.
@@ -23,13 +26,14 @@ pub fn steps(server: &FakeApiServer) -> Vec<Step> {
     let kinds: Vec<_> = server.kinds().iter().map(|kind| kind.kind).collect();
     let state = server.state();
     let understood = state.store.since(0).iter().filter_map(|change| match kinds[change.key.0] {
-        "ChaosExperiment" if change.deleted => Some(Step::ExperimentGone(uid(&change.object))),
+        "ChaosExperiment" if change.deleted => Some(Step::ExperimentGone(change.clone())),
         "ChaosExperiment" => {
             let experiment = serde_json::from_value(Value::clone(&change.object)).ok()?;
             Some(Step::Experiment(Box::new(experiment)))
         }
         "Pod" if ends(change) => Some(Step::PodEnds(change.clone())),
         "Pod" => Some(Step::Pod(change.clone())),
+        "Deployment" => Some(Step::Workload(change.clone())),
         _ => None,
     });
     understood.collect()
@@ -39,6 +43,15 @@ fn ends(change: &Change) -> bool {
     let Some(before) = &change.before else { return false };
     let was_marked = before["metadata"]["deletionTimestamp"].is_string();
     !was_marked && (change.deleted || change.object["metadata"]["deletionTimestamp"].is_string())
+}
+
+/// When a revision was made, by the server's clock: which request made it is told by the first one that ended at it or after it.
+pub fn when(server: &FakeApiServer, revision: u64) -> Option<Timestamp> {
+    let state = server.state();
+    let made = state.requests.iter().filter(|request| {
+        request.revision >= revision && !matches!(request.verb, Verb::Get | Verb::List | Verb::Watch)
+    });
+    made.map(|request| request.at).min()
 }
 
 /// The uid of an object.

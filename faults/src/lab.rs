@@ -1,6 +1,8 @@
 //! A namespace in which an experiment runs, from nothing to its end, in virtual time.
 #![allow(clippy::disallowed_methods, reason = "the edge: virtual time is made here")]
 
+mod happenings;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::http::Method;
@@ -11,19 +13,22 @@ use breakwater_operator::{
     scope::{ALLOWED, LABEL},
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    backend::{Backend, backend_pods},
+    backend::Backend,
     churn::Churn,
-    clients::{Clients, Manner},
+    clients::Clients,
+    deployment::Deployment,
     net::{Fate, LineFate, LinePlan, Network, Plan},
     panics,
     process::{Process, SYSTEM},
     sabotage::Defect,
     workloads::Workload,
 };
+
+pub use happenings::Happening;
 
 /// Where it all happens.
 pub const NAMESPACE: &str = "shop";
@@ -36,51 +41,6 @@ const STEP: Duration = Duration::from_millis(50);
 const TAKE_OVER: SignedDuration = SignedDuration::from_secs(1);
 /// When the laboratory opens.
 pub const OPENS: Timestamp = Timestamp::constant(1_796_115_600, 0);
-
-/// What happens around the operator, at a moment after the start.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Happening {
-    /// `spec.suspend` is set.
-    Suspend,
-    /// The annotation that ends a run is set.
-    Abort,
-    /// The halt's ConfigMap is there.
-    Halt,
-    /// A pod of the backend goes out of the selector.
-    Relabel(usize),
-    /// Somebody else deletes a pod of the backend.
-    Delete(usize),
-    /// A pod of the backend gets a critical priority's mark: the mirror annotation.
-    Exempt(usize),
-    /// The backend is to have so many pods.
-    Scale(usize),
-    /// A client's process starts anew.
-    RestartClient(usize),
-    /// All clients answer like this.
-    ClientsAre(Manner),
-    /// The clocks of all operators jump by so many seconds.
-    Jump(i64),
-    /// The server forgets old revisions.
-    Compact,
-    /// The experiment is deleted.
-    DeleteExperiment,
-    /// It is deleted and created again.
-    RecreateExperiment,
-    /// Somebody edits what may be edited in mid-run.
-    Edit,
-    /// The namespace takes no part in experiments any more.
-    OptOut,
-    /// The namespace begins to end, and its objects go.
-    EndNamespace,
-    /// An object is there that no operator can read.
-    Undecodable,
-    /// The first operator is killed.
-    KillOperator,
-    /// Somebody writes a client's pod into the status as planned to be killed.
-    Forge,
-    /// So many client replicas go, one after the other, and another comes for each.
-    Churn(usize),
-}
 
 /// A run that is to be played.
 pub struct Setup {
@@ -140,6 +100,8 @@ pub struct Played {
     pub looking: f64,
     /// Operators that were started.
     pub processes: usize,
+    /// Whether they ran experiments in namespaces that have opted in alone.
+    pub label_required: bool,
     /// By how much the clocks of the operators were off at the end.
     pub skews: Vec<SignedDuration>,
     /// Panics of tasks.
@@ -181,6 +143,8 @@ struct Lab {
     happenings: Vec<(u64, Happening)>,
     opened: Instant,
     churn: Churn,
+    /// When its objects go, once it ends.
+    namespace_gone: Option<Duration>,
 }
 
 fn wall(opened: Instant) -> Timestamp {
@@ -212,7 +176,8 @@ impl Lab {
             server.call("admin", Method::POST, path, &body).expect("it is created");
         }
         let network = Network::new(server.clone(), setup.plan, setup.lines, setup.defect);
-        let backend = Backend::new(workload.backends, workload.stateful);
+        let mut backend = Backend::new(workload.backends, workload.stateful);
+        backend.deployment = workload.deployment.then(|| Deployment::create(&server, workload.backends));
         let mut happenings = setup.happenings;
         happenings.sort_by_key(|(at, _)| *at);
         Self {
@@ -230,6 +195,7 @@ impl Lab {
             happenings,
             opened,
             churn,
+            namespace_gone: None,
         }
     }
 
@@ -282,6 +248,7 @@ impl Lab {
             quiet_from,
             looking: self.looking,
             processes: self.started,
+            label_required: self.label_required,
             skews: self.skews.clone(),
             panics: panics::taken(),
         }
@@ -300,6 +267,7 @@ impl Lab {
 
     async fn leap(&mut self, time: Duration) {
         sleep(time).await;
+        self.end_namespace();
         let now = wall(self.opened);
         let serves = self.backend.live(&self.server, now);
         self.churn.live(&self.server, &self.clients, now);
@@ -328,84 +296,5 @@ impl Lab {
         let Some(found) = state.store.get(&(kind, NAMESPACE.into(), "outage".into())) else { return true };
         let status = &found["status"];
         status["run"]["completedAt"].is_string() && status["runs"].as_u64() >= Some(self.workload.runs)
-    }
-
-    fn happen(&mut self, happening: &Happening) {
-        let outage = format!("{EXPERIMENTS}/outage");
-        let patch = |path: &str, body: Value| drop(self.server.call("user", Method::PATCH, path, &body));
-        let pod = |which: usize| {
-            let pods = backend_pods(&self.server);
-            let name = pods.get(which).and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("none");
-            format!("/api/v1/namespaces/shop/pods/{name}")
-        };
-        match happening {
-            Happening::Suspend => patch(&outage, json!({"spec": {"suspend": true}})),
-            Happening::Abort => patch(&outage, json!({"metadata": {"annotations": {breakwater_crds::ABORT: ""}}})),
-            Happening::Halt => {
-                let body = json!({"metadata": {"name": "halt"}, "data": {"halt": "true"}});
-                drop(self.server.call("user", Method::POST, "/api/v1/namespaces/breakwater-system/configmaps", &body));
-            }
-            Happening::Relabel(which) => patch(&pod(*which), json!({"metadata": {"labels": {"app": "elsewhere"}}})),
-            Happening::Exempt(which) => {
-                patch(&pod(*which), json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}));
-            }
-            Happening::Delete(which) => {
-                let body = json!({"gracePeriodSeconds": 0});
-                drop(self.server.call("user", Method::DELETE, &pod(*which), &body));
-            }
-            Happening::Scale(replicas) => self.backend.replicas = *replicas,
-            Happening::RestartClient(which) => self.clients.restart(*which),
-            Happening::ClientsAre(manner) => self.clients.behave(manner),
-            Happening::Jump(seconds) => {
-                for (process, skew) in self.processes.iter().zip(&mut self.skews) {
-                    process.jump(SignedDuration::from_secs(*seconds));
-                    *skew += SignedDuration::from_secs(*seconds);
-                }
-            }
-            Happening::Compact => self.server.state().store.compact(),
-            Happening::DeleteExperiment => drop(self.server.call("user", Method::DELETE, &outage, &Value::Null)),
-            Happening::RecreateExperiment => {
-                drop(self.server.call("user", Method::DELETE, &outage, &Value::Null));
-                drop(self.server.call("user", Method::POST, EXPERIMENTS, &self.workload.experiment("outage")));
-            }
-            Happening::Forge => self.forge(),
-            Happening::Churn(replicas) => self.churn.left = *replicas,
-            Happening::Edit => patch(&outage, json!({"spec": {"historyLimit": 3}, "metadata": {"labels": {"a": "b"}}})),
-            Happening::OptOut => patch(SHOP, json!({"metadata": {"labels": {LABEL: null}}})),
-            Happening::EndNamespace => {
-                drop(self.server.call("user", Method::DELETE, SHOP, &Value::Null));
-                let mut state = self.server.state();
-                let keys: Vec<_> =
-                    state.store.at(u64::MAX).into_keys().filter(|(_, namespace, _)| namespace == NAMESPACE).collect();
-                for key in keys {
-                    state.store.remove(&key, &Arc::from("namespace-controller"));
-                }
-            }
-            Happening::Undecodable => {
-                let body = json!({"metadata": {"name": "broken"}, "spec": {"target": 7}});
-                drop(self.server.call("user", Method::POST, EXPERIMENTS, &body));
-            }
-            Happening::KillOperator => {
-                self.processes[0].dead.store(true, std::sync::atomic::Ordering::SeqCst);
-            }
-        }
-    }
-
-    fn forge(&self) {
-        let path = format!("{EXPERIMENTS}/outage");
-        let (Ok(mut experiment), Ok(client)) = (
-            self.server.call("user", Method::GET, &path, &Value::Null),
-            self.server.call("user", Method::GET, "/api/v1/namespaces/shop/pods/client-0", &Value::Null),
-        ) else {
-            return;
-        };
-        let run = experiment["status"]["run"].clone();
-        let Some(kills) = experiment.pointer_mut("/status/run/kills").and_then(Value::as_array_mut) else { return };
-        let metadata = &client["metadata"];
-        kills.push(
-            json!({"plannedAt": wall(self.opened), "outcome": "Planned", "round": run["round"], "slot": run["slot"],
-            "pod": metadata["name"], "uid": metadata["uid"]}),
-        );
-        drop(self.server.call("user", Method::PUT, &format!("{path}/status"), &experiment));
     }
 }

@@ -83,9 +83,10 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Whether it is to take a pod away.
+    /// Whether it is to take a pod away, or all of a workload's.
     pub fn is_kill(&self) -> bool {
-        self.method == "DELETE" || self.path.contains("/eviction")
+        let (pods, workloads) = (self.path.contains("/pods/"), self.path.contains("/apis/apps/"));
+        self.method == "DELETE" && pods || self.path.contains("/eviction") || self.method == "PATCH" && workloads
     }
 
     /// Whether it asks for a watch, or for the first list of one: what says only when to look.
@@ -119,7 +120,7 @@ struct State {
     lines: LinePlan,
     sent: Vec<(Sent, Fate)>,
     told: usize,
-    swapped: usize,
+    withheld: usize,
     asleep: HashMap<usize, Instant>,
 }
 
@@ -130,7 +131,7 @@ impl Network {
             server,
             defect,
             opened: Instant::now(),
-            state: Mutex::new(State { plan, lines, sent: vec![], told: 0, swapped: 0, asleep: HashMap::new() }),
+            state: Mutex::new(State { plan, lines, sent: vec![], told: 0, withheld: 0, asleep: HashMap::new() }),
         })
     }
 
@@ -154,9 +155,9 @@ impl Network {
         self.lock().sent.iter().any(|(_, fate)| matches!(fate, Fate::Stale(_)))
     }
 
-    /// How many of them were held back until the next one came, which may be a minute later.
-    pub fn swapped(&self) -> usize {
-        self.lock().swapped
+    /// How many of them were lost, or held back until the next one came, which may be a minute later.
+    pub fn withheld(&self) -> usize {
+        self.lock().withheld
     }
 
     /// A client for a process. `again`: it tries again by itself, as the real one for lists and watches does.
@@ -178,7 +179,7 @@ impl Network {
     }
 
     /// Once an operator that stands still goes on.
-    async fn awake(&self, process: usize) {
+    pub(crate) async fn awake(&self, process: usize) {
         let until = self.lock().asleep.get(&process).copied();
         if let Some(until) = until {
             tokio::time::sleep_until(until).await;
@@ -260,14 +261,15 @@ impl Network {
         self.awake(process).await;
         alive(&dead).await;
         Ok(if parts.uri.query().is_some_and(|query| query.contains("watch=true")) {
-            self.disturb(response, dead)
+            self.disturb(response, process, dead)
         } else {
             response
         })
     }
 
-    /// A watch whose lines may be lost, doubled or swapped; those of a dead operator never come.
-    fn disturb(self: Arc<Self>, response: Response<Body>, dead: Arc<AtomicBool>) -> Response<Body> {
+    /// A watch whose lines may be lost, doubled or swapped; those of a dead operator never come, those of one that stands still when it
+    /// goes on.
+    fn disturb(self: Arc<Self>, response: Response<Body>, process: usize, dead: Arc<AtomicBool>) -> Response<Body> {
         response.map(|body| {
             // The last line may be told after their end.
             let lines = body.into_data_stream().fuse();
@@ -281,6 +283,7 @@ impl Network {
                         Ok(line) => line,
                         Err(error) => return Some((Err(error), (lines, held))),
                     };
+                    network.awake(process).await;
                     alive(&dead).await;
                     if let Some(late) = held {
                         return Some((Ok(Bytes::from([line, late].concat())), (lines, None)));
@@ -290,7 +293,7 @@ impl Network {
                         let number = state.told;
                         state.told += 1;
                         let fate = (state.lines)(number);
-                        state.swapped += usize::from(fate == LineFate::Swap);
+                        state.withheld += usize::from(matches!(fate, LineFate::Swap | LineFate::Drop));
                         fate
                     };
                     let (told, held) = match fate {

@@ -13,13 +13,18 @@ use breakwater_operator::{
     operator::{self, Identity, Outside},
     scope::Scope,
 };
+use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
+use reqwest::Url;
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::net::Network;
 
 /// Where the operators' own pods live.
 pub const SYSTEM: &str = "breakwater-system";
+
+/// The ConfigMap there that halts all of them.
+pub const HALT: &str = "halt";
 
 /// An operator's process.
 pub struct Process {
@@ -45,6 +50,7 @@ impl Process {
         let skew = Arc::new(Mutex::new(skew));
         let off = skew.clone();
         let clock = Clock::new(move || now() + *off.lock().unwrap_or_else(PoisonError::into_inner));
+        let fetch = Arc::new(Awake { process: number, network: network.clone(), fetch });
         let outside = Outside {
             reads: network.client(number, &dead, true),
             effects: network.client(number, &dead, false),
@@ -54,7 +60,7 @@ impl Process {
         };
         let own_pod = OwnPod { namespace: SYSTEM.into(), name: format!("operator-{number}") };
         let scope = Scope { own: Some(SYSTEM.into()), label_required, ..Scope::default() };
-        let identity = Identity { scope, own_pod: Some(own_pod), halt_configmap: "halt".into(), ..Identity::default() };
+        let identity = Identity { scope, own_pod: Some(own_pod), halt_configmap: HALT.into(), ..Identity::default() };
         let (ready, _) = watch::channel(false);
         let task = tokio::spawn(operator::run(outside, identity, ready, std::future::pending()));
         Self { dead, metrics, skew, task }
@@ -80,6 +86,26 @@ impl Process {
         let buckets: Vec<(f64, u64)> = text.lines().filter_map(bucket).collect();
         let all = buckets.last().map_or(0, |(_, count)| *count);
         buckets.iter().find(|(_, count)| *count == all).map_or(f64::NAN, |(bound, _)| *bound)
+    }
+}
+
+/// What a process hears of clients: while it stands still, nothing.
+struct Awake {
+    process: usize,
+    network: Arc<Network>,
+    fetch: Arc<dyn Fetch>,
+}
+
+impl Fetch for Awake {
+    fn fetch(&self, url: Url) -> BoxFuture<'static, Result<Vec<u8>, String>> {
+        let (process, network, fetch) = (self.process, self.network.clone(), self.fetch.clone());
+        async move {
+            network.awake(process).await;
+            let answer = fetch.fetch(url).await;
+            network.awake(process).await;
+            answer
+        }
+        .boxed()
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Workload {
     pub clients: usize,
     /// Pods keep their names.
     pub stateful: bool,
+    /// Pods are of a Deployment, which is the experiment's `spec.target.workload`.
+    pub deployment: bool,
     /// A disruption budget wants so many pods.
     pub budget: Option<u32>,
     /// Pods that may be down at once.
@@ -44,6 +46,7 @@ const BASE: Workload = Workload {
     backends: 1,
     clients: 1,
     stateful: false,
+    deployment: false,
     budget: None,
     limit: usize::MAX,
     runs: 1,
@@ -57,10 +60,11 @@ impl Workload {
             |key: &str, value: &str| if value.is_empty() { String::new() } else { format!("  {key}: {value}\n") };
         let text = format!(
             "apiVersion: chaos.breakwater.dev/v1alpha1\nkind: ChaosExperiment\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  \
-             target: {{selector: {{matchLabels: {{app: backend}}}}, pods: {}, minAvailable: {}}}\n{}{}  expect: {}\n  \
+             target: {{selector: {{matchLabels: {{app: backend}}}}, pods: {}, minAvailable: {}{}}}\n{}{}  expect: {}\n  \
              observe: {{interval: 250ms, duration: 3s, clients: [{{name: client, selector: {{matchLabels: {{app: client}}}}, port: 8080, breaker: backend}}]}}\n{}",
             self.pods,
             self.min_available,
+            if self.deployment { ", workload: {kind: Deployment, name: backend}" } else { "" },
             part("kill", self.kill),
             part("schedule", self.schedule),
             self.expect,
@@ -182,6 +186,16 @@ pub fn all() -> Vec<Workload> {
             verdict: "Inconclusive",
             ..BASE
         },
+        Workload { name: "one workload's pods", deployment: true, backends: 2, ..BASE },
+        Workload {
+            name: "restarted",
+            deployment: true,
+            kill: "{method: RolloutRestart}",
+            expect: stays,
+            backends: 2,
+            ..BASE
+        },
+        Workload { name: "deleted when it is over", more: "  ttlAfterFinished: 2s\n", ..BASE },
         Workload { name: "no client", clients: 0, verdict: "Inconclusive", ..BASE },
         Workload { name: "closes too late", expect: "{closesWithin: 1s}", verdict: "Failed", ..BASE },
     ]

@@ -219,6 +219,8 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     }
     if decide::running(&decision.status).is_none() {
         context.observer.forget(&key);
+    } else {
+        context.observer.attend(key);
     }
     let requeue = decision.requeue;
     let unknown = do_effects(context, &experiments, &current, decision).await?;

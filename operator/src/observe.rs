@@ -59,8 +59,11 @@ pub struct Observer {
     runs: Runs,
     labels: Together<BTreeMap<String, String>>,
     watches: Watches,
-    sessions: Mutex<HashMap<Experiment, Session>>,
+    sessions: Mutex<Sessions>,
 }
+
+/// The experiments that are active; one whose run has begun has a session from the first look at its pods on.
+type Sessions = HashMap<Experiment, Option<Session>>;
 
 /// The pod that the operator runs in. It is never killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +107,13 @@ impl Observer {
         Self { scope, ..self }
     }
 
+    /// This operator has begun a run of the experiment: it goes on with it, whatever becomes of the namespace.
+    pub fn attend(&self, experiment: Experiment) {
+        let mut sessions = self.sessions();
+        sessions.entry(experiment).or_default();
+        self.count(&sessions);
+    }
+
     /// Ends the session of an experiment that is idle or gone.
     pub fn forget(&self, experiment: &Experiment) {
         let mut sessions = self.sessions();
@@ -111,7 +121,7 @@ impl Observer {
         self.count(&sessions);
     }
 
-    /// Whether the experiment has a session: this operator, since it started, has found something to do for it.
+    /// Whether this operator, since it started, has found something to do for the experiment.
     pub fn attends(&self, experiment: &Experiment) -> bool {
         self.sessions().contains_key(experiment)
     }
@@ -237,15 +247,16 @@ impl Observer {
     /// The experiment's session; a new one if it has none, or if the one there is belongs to another experiment of that name.
     fn session<'a>(
         &self,
-        sessions: &'a mut HashMap<Experiment, Session>,
+        sessions: &'a mut Sessions,
         experiment: &ChaosExperiment,
         selectors: Vec<Selector>,
     ) -> &'a mut Session {
         let key = ObjectRef::from_obj(experiment);
-        if sessions.get(&key).is_some_and(|session| !session.is_of(experiment)) {
-            sessions.remove(&key);
+        let session = sessions.entry(key).or_default();
+        if session.as_ref().is_some_and(|session| !session.is_of(experiment)) {
+            *session = None;
         }
-        sessions.entry(key).or_insert_with(|| {
+        session.get_or_insert_with(|| {
             let (fetch, clock, bells) = (self.fetch.clone(), self.clock.clone(), self.bells.clone());
             Session::begin(experiment, selectors, &self.watches, fetch, clock, self.metrics.clone(), bells)
         })
@@ -256,11 +267,11 @@ impl Observer {
         own.is_some_and(|own| own.namespace == namespace && Some(&own.name) == pod.metadata.name.as_ref())
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<Experiment, Session>> {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, sessions: &HashMap<Experiment, Session>) {
+    fn count(&self, sessions: &Sessions) {
         self.metrics.active.set(i64::try_from(sessions.len()).unwrap_or(i64::MAX));
     }
 }

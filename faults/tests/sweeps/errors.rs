@@ -9,7 +9,7 @@ use breakwater_faults::{
     workloads,
 };
 
-use crate::{Cases, Known, know, late, times};
+use crate::{Cases, Known, know, late, stuck, times};
 
 const ERRORS: [Fate; 9] = [
     Fate::Status(409),
@@ -54,7 +54,9 @@ fn for_a_while() {
         let setup = Setup { plan, ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {error:?} at requests {from} to {}", known.workload.name, from + 7), setup }
     };
-    sweep(cases.count(), case, |_| vec![]).expect_none("eight errors in a row");
+    let times = times(&known);
+    sweep(cases.count(), case, |played| stuck(played, times[played.workload.name]))
+        .expect_none("eight errors in a row");
 }
 
 /// Of the requests that say when to look, each and the first ones in a row are told to come again in an hour: nobody waits for that.

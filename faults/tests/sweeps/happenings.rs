@@ -1,5 +1,7 @@
 //! What people and others do while a run is under way, and clients that lie or fail.
 
+use std::time::Duration;
+
 use breakwater_crds::Reason;
 use breakwater_faults::{
     clients::Manner,
@@ -7,6 +9,7 @@ use breakwater_faults::{
     lab::{Happening, Played, Setup},
     lies::LIES,
     net::{Fate, Sent},
+    permission::kills,
     sweep::{Case, sweep},
     workloads,
 };
@@ -31,6 +34,7 @@ fn happenings() -> Vec<Happening> {
         Happening::DeleteExperiment,
         Happening::RecreateExperiment,
         Happening::Edit,
+        Happening::Reschedule,
         Happening::EndNamespace,
         Happening::Undecodable,
         Happening::Compact,
@@ -123,9 +127,27 @@ fn a_namespace_that_opts_out() {
     sweep(known.len() * moments, case, heeds).expect_none("a namespace that opts out");
 }
 
-fn kills(request: &breakwater_fake_apiserver::Logged) -> bool {
-    let kills = request.verb == breakwater_fake_apiserver::Verb::Delete || request.object.ends_with("/eviction");
-    request.kind == "pods" && request.by.starts_with("operator-") && kills
+/// An operator stands still between the plan of its first kills and the looks that come right before them, and meanwhile somebody stops it.
+#[test]
+fn a_run_that_is_stopped_right_before_its_kills() {
+    let known: Vec<_> = know(workloads::all()).into_iter().filter(|known| known.first_kill > 0).collect();
+    let stops = [Happening::Suspend, Happening::Abort, Happening::Halt, Happening::DeleteExperiment];
+    let case = |number: usize| {
+        let (known, stop) = (&known[number / stops.len()], stops[number % stops.len()].clone());
+        let kill = known.sent.iter().position(Sent::is_kill).unwrap_or_default();
+        let plan = known.sent[..kill].iter().rposition(|sent| sent.method == "PUT").unwrap_or_default();
+        let pause = Fate::Paused(Duration::from_millis(400));
+        let plan = Box::new(move |sent: &Sent| if sent.index == plan + 1 { pause } else { Fate::Pass });
+        let name = format!("{}: {stop:?} right before the first kill", known.workload.name);
+        let happenings = vec![(known.first_kill + 100, stop)];
+        Case { name, setup: Setup { plan, happenings, ..Setup::calm(&known.workload) } }
+    };
+    let killed = |played: &Played| {
+        let state = played.server.state();
+        let kill = state.requests.iter().find(|request| kills(request));
+        kill.map(|kill| format!("{} was killed at {}", kill.object, kill.at)).into_iter().collect()
+    };
+    sweep(known.len() * stops.len(), case, killed).expect_none("a stop right before the first kill");
 }
 
 /// An operator dies with its kill, and before another one takes over somebody stops the run: what was done is not told as not done.

@@ -18,9 +18,14 @@ use breakwater_fake_apiserver::FakeApiServer;
 use breakwater_faults::{
     history::{last, steps},
     lab::{Played, Setup, play},
-    net::Sent,
+    net::{Fate, Sent},
     workloads::Workload,
 };
+
+/// A request that is never answered is given up after this time.
+const UNANSWERED: Duration = Duration::from_secs(10);
+/// After an error a run goes on within this time.
+const GOES_ON: Duration = Duration::from_secs(30);
 
 /// Whether there is time for all of it.
 fn long() -> bool {
@@ -45,6 +50,17 @@ fn verdict(played: &Played) -> String {
 fn late(played: &Played, limit: Duration) -> Vec<String> {
     let late = played.time > limit;
     late.then(|| format!("it took {:?}, longer than {limit:?}", played.time)).into_iter().collect()
+}
+
+/// What is wrong with a run that did not go on within half a minute after the last fault. A request that nobody answers is given up after
+/// ten seconds; who stands still does nothing meanwhile.
+fn stuck(played: &Played, calm: Duration) -> Vec<String> {
+    let sent = played.network.sent();
+    let faults = sent.iter().filter(|(_, fate)| *fate != Fate::Pass);
+    let over =
+        faults.map(|(sent, fate)| sent.at + if let Fate::Paused(time) = fate { *time } else { UNANSWERED }).max();
+    let begun = sent.first().map_or(Duration::ZERO, |(first, _)| first.at);
+    late(played, over.unwrap_or(begun).saturating_sub(begun) + GOES_ON + calm)
 }
 
 /// A workload, and what it takes when all is well.

@@ -35,7 +35,7 @@ fn fate(random: &mut Rng, sent: &Sent) -> Fate {
 }
 
 fn happening(random: &mut Rng) -> Happening {
-    match random.u8(0..21) {
+    match random.u8(0..29) {
         0 => Happening::Suspend,
         1 => Happening::Abort,
         2 => Happening::Relabel(random.usize(0..4)),
@@ -53,16 +53,27 @@ fn happening(random: &mut Rng) -> Happening {
         15 => Happening::Halt,
         16 => Happening::Forge,
         17 => Happening::Churn(random.usize(1..50)),
-        18 => Happening::ClientsAre(Manner::Lies(*random.choice(&LIES).unwrap_or(&LIES[0]))),
+        18 => Happening::DeleteExperiment,
+        19 => Happening::EndNamespace,
+        20 => Happening::OptOut,
+        21 => Happening::Reschedule,
+        22 => Happening::ClientsAre(Manner::Silent),
+        23 => Happening::ClientsAre(Manner::NewEpochs),
+        24 => Happening::ClientsAre(Manner::Says(
+            random.choice(&["all is well", "{}", "[]"]).copied().unwrap_or("").into(),
+        )),
+        25 | 26 => Happening::ClientsAre(Manner::Lies(*random.choice(&LIES).unwrap_or(&LIES[0]))),
         _ => Happening::KillOperator,
     }
 }
 
-fn setup(seed: u64) -> Setup {
+pub fn setup(seed: u64) -> Setup {
     let mut random = Rng::with_seed(seed);
     let all = workloads::all();
     let workload = all[random.usize(0..all.len())].clone();
-    let operators = (0..random.usize(1..4)).map(|_| SignedDuration::from_secs(random.i64(-2..3))).collect();
+    // Most clocks are off by a little, some by years.
+    let off = if random.u8(0..16) == 0 { 315_532_800 } else { 1 };
+    let operators = (0..random.usize(1..4)).map(|_| SignedDuration::from_secs(off * random.i64(-2..3))).collect();
     let happenings: Vec<_> = (0..random.usize(0..4)).map(|_| (random.u64(0..9000), happening(&mut random))).collect();
     // Of an experiment whose first line is lost nobody hears before the next list, which may be never.
     let renewed = happenings.iter().any(|(_, happening)| *happening == Happening::RecreateExperiment);
@@ -85,7 +96,7 @@ fn setup(seed: u64) -> Setup {
         lines: Box::new(lines),
         operators,
         happenings,
-        label_required: false,
+        label_required: random.bool(),
         defect: None,
         seed,
     }

@@ -10,7 +10,7 @@ use breakwater_faults::{
 };
 use jiff::SignedDuration;
 
-use crate::{Cases, know};
+use crate::{Cases, know, stuck, times};
 
 #[test]
 fn side_by_side() {
@@ -37,7 +37,9 @@ fn one_paused_at_every_request_and_woken_later() {
         let setup = Setup { plan, operators: vec![SignedDuration::ZERO; 2], ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {pause:?} at request {index} of two operators", known.workload.name), setup }
     };
-    sweep(cases.count(), case, |_| vec![]).expect_none("two operators, one paused");
+    let times = times(&known);
+    sweep(cases.count(), case, |played| stuck(played, times[played.workload.name]))
+        .expect_none("two operators, one paused");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use breakwater_faults::{
     workloads,
 };
 
-use crate::{Cases, Known, know, late, times};
+use crate::{Cases, Known, know, late, stuck, times};
 
 const FATES: [LineFate; 3] = [LineFate::Drop, LineFate::Double, LineFate::Swap];
 
@@ -29,7 +29,9 @@ fn every_line_of_every_watch() {
         let setup = Setup { lines, ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {fate:?} of line {line}", known.workload.name), setup }
     };
-    sweep(cases.count(), case, |_| vec![]).expect_none("lines of watches");
+    let times = times(&known);
+    let in_time = |played: &Played| late(played, times[played.workload.name] + LONGER);
+    sweep(cases.count(), case, in_time).expect_none("lines of watches");
 }
 
 #[test]
@@ -120,5 +122,6 @@ fn all_reads_lag_for_a_while() {
         let setup = Setup { plan, ..Setup::calm(&known.workload) };
         Case { name: format!("{}: reads {from} to {} lag", known.workload.name, from + count), setup }
     };
-    sweep(cases.count(), case, |_| vec![]).expect_none("reads that lag");
+    let times = times(&known);
+    sweep(cases.count(), case, |played| stuck(played, times[played.workload.name])).expect_none("reads that lag");
 }
