@@ -3,12 +3,19 @@
 use anyhow::{Context, Result, ensure};
 use breakwater_crds::Outcome;
 use breakwater_e2e::{Lab, SOON, bare, lab, open_lab, run_of, wait::until};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, PostParams, Preconditions},
 };
 use serde_json::{Value, json};
+
+use crate::label::{label, while_labelled};
+
+/// The name of the operator's account in a laboratory that is open.
+pub fn account(lab: &Lab) -> String {
+    format!("system:serviceaccount:{0}:{0}-operator", lab.namespace)
+}
 
 /// The API server, as whoever has the operator's token sees it.
 async fn as_operator(account: &str) -> Result<Client> {
@@ -20,7 +27,7 @@ async fn as_operator(account: &str) -> Result<Client> {
 }
 
 /// A pod that no node takes; those named `critical` and `mirror` are.
-async fn pod(client: &Client, namespace: &str, name: &str, metadata: Value) -> Result<Pod> {
+pub async fn pod(client: &Client, namespace: &str, name: &str, metadata: Value) -> Result<Pod> {
     let mut pod = json!({
         "metadata": {"name": name},
         "spec": {"nodeSelector": {"no": "such-node"}, "terminationGracePeriodSeconds": 0, "containers": [{
@@ -61,15 +68,12 @@ async fn refused(pods: &Api<Pod>, name: &str, params: &DeleteParams, words: &str
 async fn the_operator_kills_by_uid_only_and_only_where_it_is_wanted() {
     open_lab("kills", &[], async |lab| {
         bare("closed", async |admin, namespace| -> Result<()> {
-            let account = format!("system:serviceaccount:{0}:{0}-operator", lab.namespace);
-            let client = as_operator(&account).await?;
-            let namespaces: Api<Namespace> = Api::all(admin.clone());
+            let client = as_operator(&account(lab)).await?;
             let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
             let plain = pod(&admin, namespace, "plain", json!({})).await?;
 
             refused(&pods, "plain", &by_uid(plain.uid()), "takes no part in experiments").await?;
-            let label = json!({"metadata": {"labels": {"chaos.breakwater.dev/experiments": "allowed"}}});
-            namespaces.patch(namespace, &PatchParams::default(), &Patch::Merge(label)).await?;
+            label(namespace, "allowed").await?;
             refused(&pods, "plain", &DeleteParams::default(), "only by its uid").await?;
 
             let labels = json!({"labels":
@@ -99,15 +103,33 @@ async fn the_operator_kills_by_uid_only_and_only_where_it_is_wanted() {
 }
 
 #[tokio::test]
-async fn nothing_is_killed_in_kube_system() {
-    open_lab("system", &[], async |lab| -> Result<()> {
-        let account = format!("system:serviceaccount:{0}:{0}-operator", lab.namespace);
-        let plain = pod(&lab.client, "kube-system", &lab.namespace, json!({})).await?;
-        let pods: Api<Pod> = Api::namespaced(as_operator(&account).await?, "kube-system");
-        let outcome = refused(&pods, &plain.name_any(), &by_uid(plain.uid()), "kube-system takes no part").await;
-        let admins: Api<Pod> = Api::namespaced(lab.client.clone(), "kube-system");
-        admins.delete(&plain.name_any(), &DeleteParams::default().grace_period(0)).await?;
-        outcome
+async fn nothing_is_killed_in_kube_system_whatever_its_label() {
+    open_lab("system", &[], async |lab| {
+        bare("closed", async |admin, namespace| -> Result<()> {
+            let operator = as_operator(&account(lab)).await?;
+            let there: Api<Pod> = Api::namespaced(operator.clone(), "kube-system");
+            let elsewhere: Api<Pod> = Api::namespaced(operator, namespace);
+            let other = pod(&admin, namespace, "other", json!({})).await?;
+            refused(&elsewhere, "other", &by_uid(other.uid()), "takes no part").await?;
+            let plain = pod(&admin, "kube-system", namespace, json!({})).await?;
+            let dry = |pod: &Pod| DeleteParams { dry_run: true, ..by_uid(pod.uid()) };
+            let outcome = while_labelled("kube-system", async || -> Result<()> {
+                // Labelled after kube-system: what the API server's policies know of this one, they know of that one too.
+                label(namespace, "allowed").await?;
+                let wanted = "a namespace with the label takes part";
+                until(wanted, SOON, async || Ok(elsewhere.delete("other", &dry(&other)).await.map(Some)?)).await?;
+                let said = there.delete(namespace, &dry(&plain)).await.err().map(|error| error.to_string());
+                let said = said.context("a pod of kube-system could be killed")?;
+                ensure!(said.contains("kube-system takes no part in experiments"), "{said}");
+                Ok(())
+            })
+            .await;
+            let admins: Api<Pod> = Api::namespaced(admin, "kube-system");
+            admins.delete(namespace, &DeleteParams::default().grace_period(0)).await?;
+            outcome
+        })
+        .await;
+        Ok(())
     })
     .await;
 }

@@ -1,8 +1,12 @@
 //! Who may do what, with real users on the real API server, each test in a namespace of its own: `cargo e2e`.
 //! What is promised is in `docs/security.md`.
 
+mod evictions;
 mod kills;
+mod label;
+mod methods;
 mod reach;
 mod requests;
+mod restarts;
 mod users;
 mod withdrawn;

@@ -5,7 +5,10 @@ use breakwater_crds::{ChaosExperimentStatus, Phase, Reason, Verdict};
 use breakwater_e2e::{Lab, RUN, SOON, bare, lab, open_lab, tools::kubectl, wait::until};
 use serde_json::Value;
 
-use crate::users::refused;
+use crate::{
+    label::{label, unlabel, while_labelled},
+    users::refused,
+};
 
 const WATCH: &str = "
 apiVersion: chaos.breakwater.dev/v1alpha1
@@ -19,10 +22,13 @@ spec:
 ";
 
 /// An Event on the experiment says so.
-async fn told(namespace: &str, words: &str) -> Result<()> {
+async fn told(namespace: &str, name: &str, words: &str) -> Result<()> {
+    let notes = format!("jsonpath={{.items[?(@.regarding.name==\"{name}\")].note}}");
     until(words, SOON, async || {
-        let events = ["-n", namespace, "get", "events.v1.events.k8s.io", "-o", "jsonpath={.items[*].note}"];
-        Ok(kubectl(&events, "").await?.text()?.contains(words).then_some(()))
+        let events = ["-n", namespace, "get", "events.v1.events.k8s.io", "-o", &notes];
+        let said = kubectl(&events, "").await?.text()?;
+        ensure!(said.contains(words), "it says {said:?}");
+        Ok(Some(()))
     })
     .await
 }
@@ -40,26 +46,22 @@ async fn a_namespace_takes_part_as_long_as_it_says_so() {
         bare("harbour", async |_, namespace| -> Result<()> {
             kubectl(&["-n", namespace, "apply", "-f", "-"], WATCH).await?.text()?;
             let advice = format!("kubectl label namespace {namespace} chaos.breakwater.dev/experiments=allowed");
-            told(namespace, &advice).await?;
+            told(namespace, "watch", &advice).await?;
             until("kubectl apply warns as well", SOON, async || {
                 let another = WATCH.replace("name: watch", "name: another");
                 let said = kubectl(&["-n", namespace, "create", "--dry-run=server", "-f", "-"], &another).await?.err;
                 Ok((said.contains("Warning:") && said.contains(&advice)).then_some(()))
             })
             .await?;
-            let label = |change: &'static str| async move {
-                kubectl(&["label", "namespace", namespace, &format!("chaos.breakwater.dev/experiments{change}")], "")
-                    .await
-            };
             let there = kubectl(&["-n", namespace, "get", "chaosexp", "watch", "-o", "json"], "").await?.text()?;
             ensure!(!there.contains("\"phase\""), "it is another operator's, for all this one knows: {there}");
-            label("=allowed").await?.text()?;
+            label(namespace, "allowed").await?;
             let looking = status(namespace, "{.status.reason}=NoTargets").await?;
             ensure!(looking["message"].as_str().is_some_and(|message| message.contains("no pod")), "{looking}");
 
             // The operator's own namespace is no exception.
             lab.apply(WATCH).await?;
-            told(&lab.namespace, "takes no part").await?;
+            told(&lab.namespace, "watch", "takes no part").await?;
             Ok(())
         })
         .await;
@@ -70,15 +72,11 @@ async fn a_namespace_takes_part_as_long_as_it_says_so() {
 
 /// In the same laboratory, as of two operators that serve every labelled namespace neither lets the other write.
 async fn run_ends_with_the_label(lab: &Lab) -> Result<()> {
-    let label = async |change: &str| {
-        let label = format!("chaos.breakwater.dev/experiments{change}");
-        kubectl(&["label", "namespace", &lab.namespace, &label], "").await?.text()
-    };
-    label("=allowed").await?;
+    label(&lab.namespace, "allowed").await?;
     lab.apply_example("backend-outage").await?;
     let killing = |status: &ChaosExperimentStatus| status.run.as_ref().is_some_and(|run| run.killed > 0);
     lab.status("backend-outage", RUN, killing).await?;
-    label("-").await?;
+    unlabel(&lab.namespace).await?;
     let status = lab.complete("backend-outage").await?;
     ensure!((status.verdict, status.reason) == (Some(Verdict::Aborted), Some(Reason::Halted)), "{status:?}");
     ensure!(status.message.as_ref().is_some_and(|message| message.contains("takes no part")), "{status:?}");
@@ -86,11 +84,36 @@ async fn run_ends_with_the_label(lab: &Lab) -> Result<()> {
 }
 
 #[tokio::test]
-async fn kube_system_takes_no_part_whatever_its_label() {
+async fn nobody_can_write_an_experiment_in_kube_system_whatever_its_label() {
     open_lab("system", &[], async |_| {
-        let killing = WATCH.replace("  expect:", "  kill: {}\n  expect:");
-        let masters = ["--as-group=system:masters", "create", "--dry-run=server", "-f", "-"];
-        refused("system:admin", "kube-system", &masters, &killing, "no experiment can run in kube-system").await
+        while_labelled("kube-system", async || {
+            let killing = WATCH.replace("  expect:", "  kill: {}\n  expect:");
+            let masters = ["--as-group=system:masters", "create", "--dry-run=server", "-f", "-"];
+            refused("system:admin", "kube-system", &masters, &killing, "no experiment can run in kube-system").await
+        })
+        .await
+    })
+    .await;
+}
+
+/// Without policies, which would refuse the experiment.
+#[tokio::test]
+async fn the_operator_itself_runs_nothing_in_kube_system_whatever_its_label() {
+    open_lab("system", &["policies.enabled=false"], async |lab| {
+        while_labelled("kube-system", async || {
+            let name = lab.namespace.as_str();
+            let manifest = WATCH.replace("name: watch", &format!("name: {name}"));
+            kubectl(&["-n", "kube-system", "create", "-f", "-"], &manifest).await?.text()?;
+            let outcome = told("kube-system", name, "no experiment runs in kube-system").await;
+            let left = ["-n", "kube-system", "get", "chaosexp", name, "-o", "jsonpath={.status}"];
+            let status = kubectl(&left, "").await?.text();
+            kubectl(&["-n", "kube-system", "delete", "chaosexp", name], "").await?.text()?;
+            outcome?;
+            let status = status?;
+            ensure!(status.is_empty(), "it is another operator's, for all this one knows: {status}");
+            Ok(())
+        })
+        .await
     })
     .await;
 }

@@ -16,9 +16,10 @@ spec:
   kill: {gracePeriodSeconds: 0}
   observe: {clients: [{name: client, selector: {matchLabels: {app: client}}, port: http, breaker: backend}]}
 ";
-const CREATE: [&str; 3] = ["create", "-f", "-"];
+/// Makes it.
+pub const CREATE: [&str; 3] = ["create", "-f", "-"];
 /// Refused or not, it is not made: a policy may not be in force yet.
-const TRY: [&str; 4] = ["create", "--dry-run=server", "-f", "-"];
+pub const TRY: [&str; 4] = ["create", "--dry-run=server", "-f", "-"];
 
 async fn people(lab: &Lab) -> Result<()> {
     author(&lab.namespace, "alice").await?;

@@ -9,8 +9,24 @@ use breakwater_e2e::{
 
 /// Lets a user do something in a namespace: `verbs` and `resources` as `kubectl create role` takes them.
 pub async fn grant(namespace: &str, user: &str, role: &str, verbs: &str, resources: &str) -> Result<()> {
+    bind(namespace, user, role, &[&format!("--verb={verbs}"), &format!("--resource={resources}")]).await
+}
+
+/// The same, with the one object of this name only.
+pub async fn grant_named(
+    namespace: &str,
+    user: &str,
+    role: &str,
+    verbs: &str,
+    resources: &str,
+    name: &str,
+) -> Result<()> {
     let (verbs, resources) = (format!("--verb={verbs}"), format!("--resource={resources}"));
-    kubectl(&["-n", namespace, "create", "role", role, &verbs, &resources], "").await?.text()?;
+    bind(namespace, user, role, &[&verbs, &resources, &format!("--resource-name={name}")]).await
+}
+
+async fn bind(namespace: &str, user: &str, role: &str, rule: &[&str]) -> Result<()> {
+    kubectl(&[&["-n", namespace, "create", "role", role], rule].concat(), "").await?.text()?;
     let (role_, user_) = (format!("--role={role}"), format!("--user={user}"));
     kubectl(&["-n", namespace, "create", "rolebinding", role, &role_, &user_], "").await?.text()?;
     Ok(())
