@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a release has that belongs to no namespace.
-const CLUSTER_WIDE: &str = "validatingadmissionpolicybindings,validatingadmissionpolicies,\
+pub const CLUSTER_WIDE: &str = "validatingadmissionpolicybindings,validatingadmissionpolicies,\
     mutatingadmissionpolicybindings,mutatingadmissionpolicies,clusterrolebindings,clusterroles";
 
 /// By this label the operator's objects are known.
@@ -118,6 +118,23 @@ impl Lab {
             args.extend(["--set", *value]);
         }
         helm(&args).await?.text().context("helm install").map(drop)
+    }
+
+    /// The demo in another namespace as well, by no release.
+    ///
+    /// # Errors
+    /// Where it is not ready in time.
+    pub async fn demo_in(&self, namespace: &str) -> Result<()> {
+        let chart = tools::root().join("charts/breakwater");
+        let chart = chart.to_str().context("the path of the checkout is text")?;
+        let demo = format!("demo.namespace={namespace}");
+        let only = |part| ["--show-only", part];
+        let parts = [only("templates/demo/backend.yaml"), only("templates/demo/client.yaml")].concat();
+        let rendered =
+            helm(&[&["template", "breakwater", chart, "--set", &demo], &parts[..]].concat()).await?.text()?;
+        kubectl(&["apply", "-f", "-"], &rendered).await?.text()?;
+        let ready = ["-n", namespace, "wait", "deployment", "--all", "--for=condition=Available", "--timeout=2m"];
+        kubectl(&ready, "").await?.text().map(drop)
     }
 
     async fn remove(&self) {

@@ -9,7 +9,7 @@ mod lab;
 pub mod tools;
 pub mod wait;
 
-pub use lab::{Lab, bare, install_crd, lab, open_lab, reinstall_crd, run_of};
+pub use lab::{CLUSTER_WIDE, Lab, bare, install_crd, lab, open_lab, reinstall_crd, run_of};
 
 /// A test's time-out for what should take seconds.
 pub const SOON: std::time::Duration = std::time::Duration::from_secs(60);

@@ -66,3 +66,9 @@ pub fn opened_and_closed(status: &ChaosExperimentStatus) -> Result<()> {
 pub fn condition<'a>(status: &'a ChaosExperimentStatus, type_: &str) -> Option<&'a str> {
     status.conditions.iter().find(|condition| condition.type_ == type_).map(|condition| condition.status.as_str())
 }
+
+/// How often the operator's container was started anew.
+pub async fn restarts(lab: &Lab) -> Result<i32> {
+    let status = lab.pod("app.kubernetes.io/component=operator").await?.status.context("it has a status")?;
+    Ok(status.container_statuses.iter().flatten().map(|container| container.restart_count).sum())
+}

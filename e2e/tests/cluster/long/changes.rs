@@ -3,24 +3,50 @@
 use anyhow::{Context, Result, ensure};
 use breakwater_crds::Verdict;
 use breakwater_e2e::{
-    RUN, SOON, lab, reinstall_crd,
+    CLUSTER_WIDE, RUN, SOON, lab, reinstall_crd,
     tools::{helm, kubectl, root},
     wait::until,
 };
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt, api::DeleteParams};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 
-use super::{all_is_well, ends_as_it_began, in_the_middle};
+use super::{OUTAGE, all_is_well, ends_as_it_began, in_the_middle};
+
+const CRD: &str = "crd/chaosexperiments.chaos.breakwater.dev";
 
 #[tokio::test]
 #[ignore = "minutes: cargo e2e --long"]
 async fn the_definition_is_deleted_and_put_back() {
     lab("definition", &[], async |lab| -> Result<()> {
         in_the_middle(lab).await?;
-        let crd = "crd/chaosexperiments.chaos.breakwater.dev";
-        kubectl(&["delete", crd, "--timeout=30s"], "").await?.text().context("it hangs")?;
+        kubectl(&["delete", CRD, "--timeout=30s"], "").await?.text().context("it hangs")?;
         reinstall_crd().await?;
         all_is_well(lab).await
+    })
+    .await;
+}
+
+/// An API that is newer than the chart has a way to kill whose right the chart's policy does not know: nobody may ask for it.
+#[tokio::test]
+#[ignore = "minutes: cargo e2e --long"]
+async fn a_method_that_the_chart_does_not_know_is_nobodys() {
+    lab("method", &["demo.enabled=false"], async |lab| -> Result<()> {
+        let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/kill/properties/method/enum/-";
+        let newer = format!(r#"[{{"op":"add","path":"{path}","value":"Drown"}}]"#);
+        kubectl(&["patch", CRD, "--type=json", "-p", &newer], "").await?.text()?;
+        let manifest = OUTAGE.replace("holdFor: 15s", "method: Drown");
+        let outcome = until("it is refused by the policy", SOON * 2, async || {
+            let said = lab.kubectl(&["create", "--dry-run=server", "-f", "-"], &manifest).await?;
+            ensure!(!said.ok, "it was allowed: {}", said.out);
+            ensure!(said.err.contains("this release knows no kill.method Drown"), "{}", said.err);
+            Ok(Some(()))
+        })
+        .await;
+        reinstall_crd().await?;
+        outcome
     })
     .await;
 }
@@ -44,16 +70,24 @@ async fn the_chart_is_upgraded_in_the_middle_of_a_run() {
 
 #[tokio::test]
 #[ignore = "minutes: cargo e2e --long"]
-async fn all_is_uninstalled_with_an_experiment_left() {
+async fn all_is_uninstalled_with_experiments_left() {
     lab("uninstall", &[], async |lab| -> Result<()> {
         in_the_middle(lab).await?;
+        lab.apply(&OUTAGE.replace("name: outage", "name: waits")).await?;
         let args = ["uninstall", "breakwater", "--namespace", &lab.namespace, "--wait", "--timeout", "2m"];
         helm(&args).await?.text().context("it hangs")?;
         let left = lab.experiments().get("outage").await?;
         ensure!(left.status.is_some(), "its record is still there");
         lab.kubectl(&["delete", "chaosexp", "outage", "--timeout=10s"], "").await?.text().context("it hangs")?;
-        let policies = kubectl(&["get", "validatingadmissionpolicies", "-o", "name"], "").await?.text()?;
-        ensure!(!policies.contains(&lab.namespace), "policies are left: {policies}");
+        let left = kubectl(&["get", CLUSTER_WIDE, "-o", "name"], "").await?.text()?;
+        ensure!(!left.contains(&lab.namespace), "there is left: {left}");
+
+        // As the README says it: the definition, and with it every experiment. Nobody is there who could do anything for one.
+        lab.experiments().get("waits").await?;
+        let deleted = kubectl(&["delete", CRD, "--timeout=30s"], "").await?.text();
+        reinstall_crd().await?;
+        deleted.context("the definition hangs")?;
+        ensure!(lab.experiments().list(&ListParams::default()).await?.items.is_empty(), "an experiment came back");
 
         let namespaces: Api<Namespace> = Api::all(lab.client.clone());
         let uid = namespaces.get(&lab.namespace).await?.uid();

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use breakwater_e2e::{Lab, lab};
+use anyhow::{Result, ensure};
+use breakwater_e2e::lab;
 
 use super::{all_is_well, ends_as_it_began, in_the_middle, stop::stand_still};
+use crate::check;
 
 /// In the middle of an outage a program stands still. The operator does not fall, the run ends, and the next one passes.
 async fn survives(name: &str, program: &str, time: Duration) {
@@ -13,16 +14,10 @@ async fn survives(name: &str, program: &str, time: Duration) {
         let before = in_the_middle(lab).await?;
         stand_still(program, time).await?;
         ends_as_it_began(lab, &before).await?;
-        ensure!(restarts(lab).await? == 0, "the operator fell");
+        ensure!(check::restarts(lab).await? == 0, "the operator fell");
         all_is_well(lab).await
     })
     .await;
-}
-
-/// How often the operator's container was started anew.
-async fn restarts(lab: &Lab) -> Result<i32> {
-    let status = lab.pod("app.kubernetes.io/component=operator").await?.status.context("it has a status")?;
-    Ok(status.container_statuses.iter().flatten().map(|container| container.restart_count).sum())
 }
 
 #[tokio::test]
