@@ -77,7 +77,7 @@ async fn runs_end_though_the_operator_is_killed_at_chance_moments() {
             lab.kubectl(&["delete", "chaosexp", "outage", "--timeout=30s"], "").await?.text()?;
         }
         println!("{killed} kills of the operator in {runs} runs; every run ended, {passed} passed");
-        ensure!(passed * 2 > runs, "{passed} of {runs} runs passed");
+        ensure!((runs - passed) * 10 <= runs, "only {passed} of {runs} runs passed");
         Ok(())
     })
     .await;
