@@ -15,7 +15,8 @@ pub struct Args {
     /// On which cluster the end-to-end tests run
     #[arg(long, value_enum, default_value_t)]
     cluster: Choice,
-    /// Also what takes long: every fault at every step, and the cluster under the operator stopped, changed and taken away
+    /// Also what takes hours: every fault at every step, thousands of experiments, the cluster under the operator stopped, changed and
+    /// taken away, and the fake API server beside the real one
     #[arg(long)]
     long: bool,
 }
@@ -32,9 +33,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
+    // Tests that have more to play when there is time look at this.
+    let long = if args.long { "1" } else { "0" };
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new(cargo());
-        command.args(arguments).current_dir(&workspace.root);
+        command.args(arguments).current_dir(&workspace.root).env("BREAKWATER_LONG", long);
         command
     };
     steps.run("formatting", || command::run(&mut cargo(&["fmt", "--all", "--check"])))?;
@@ -47,7 +50,7 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     steps.run("faults", || {
         let arguments =
             ["test", "--locked", "--profile", "faults", "--package", "breakwater-faults", "--", "--nocapture"];
-        command::run(cargo(&arguments).env("BREAKWATER_LONG", if args.long { "1" } else { "0" }))
+        command::run(&mut cargo(&arguments))
     })?;
     let breaker = ["test", "--locked", "--package", "breakwater-breaker"];
     steps.run("the breaker with all its features", || command::run(cargo(&breaker).args(["--all-features"])))?;
@@ -85,6 +88,7 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     if args.long {
         steps.run("size", || size::test(workspace))?;
         steps.run("long end-to-end tests", || e2e::run_long(workspace, &cluster))?;
+        steps.run("the fake API server beside the real one", || e2e::run_same(workspace, &cluster))?;
     }
     if was_there {
         println!("\nThe cluster was there before and is left as it is.");

@@ -58,6 +58,13 @@ pub fn run_long(workspace: &Workspace, cluster: &Cluster<'_>) -> Result<()> {
     command::run(&mut tests(workspace, cluster, &args))
 }
 
+/// All sequences of requests to the API server in process and to the real one, of which [`run_all`] plays a part.
+pub fn run_same(workspace: &Workspace, cluster: &Cluster<'_>) -> Result<()> {
+    let mut test = cargo_test(workspace, cluster);
+    test.args(["--test", "cluster", "same::", "--", "--nocapture"]);
+    command::run(test.env("BREAKWATER_LONG", "1"))
+}
+
 /// Where the API server writes down what it is asked, and how much of it was there before the tests.
 struct AuditLog {
     path: &'static str,

@@ -27,10 +27,10 @@ pub fn bench(args: &Args) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the tests.
+/// Runs the tests, at the full size.
 pub fn test(workspace: &Workspace) -> Result<()> {
     let mut test = with_programs(workspace, &["test"])?;
-    command::run(test.args(["--", "--ignored", "--nocapture"]))
+    command::run(test.args(["--", "--ignored", "--nocapture"]).env("BREAKWATER_LONG", "1"))
 }
 
 /// Of the same profile as the fault tests, so that most of it is built already: thousands of clients live in its process.
