@@ -24,6 +24,8 @@ use crate::{island::NODE, program, wait::until};
 const SERVER: &str = "https://127.0.0.1:6443";
 /// The operator's name to the API server.
 pub const OPERATOR: &str = "breakwater";
+/// Another user, who is treated as the operator is; `admin` would not have to queue.
+pub const NEIGHBOUR: &str = "neighbour";
 /// Only what the operator asks is written down.
 const AUDIT: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata, users: [breakwater]}, {level: None}]";
 /// It has so long to start.
@@ -94,12 +96,20 @@ impl ControlPlane {
         self.folder.path()
     }
 
-    /// The kubeconfig of a user: the operator or `admin`.
+    /// The kubeconfig of a user: the operator, its neighbour or `admin`.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub fn kubeconfig(&self, user: &str) -> Result<PathBuf> {
         kubeconfig(self.folder.path(), user)
+    }
+
+    /// A client of the neighbour.
+    ///
+    /// # Errors
+    /// Where its kubeconfig cannot be written.
+    pub async fn neighbour(&self) -> Result<Client> {
+        connect(&self.kubeconfig(NEIGHBOUR)?).await
     }
 
     /// What the operator asked so far.
@@ -152,6 +162,7 @@ fn certificates(state: &Path) -> Result<()> {
     sign("server", ["localhost", "127.0.0.1", NODE].map(str::to_owned).to_vec(), None)?;
     sign("admin", vec![], Some("system:masters"))?;
     sign(OPERATOR, vec![], None)?;
+    sign(NEIGHBOUR, vec![], None)?;
     let accounts = KeyPair::generate()?;
     save("accounts.key", accounts.serialize_pem())?;
     Ok(save("accounts.pub", accounts.public_key_pem())?)

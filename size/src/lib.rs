@@ -13,10 +13,10 @@ pub mod run;
 mod town;
 pub mod wait;
 
-pub use control_plane::{ControlPlane, OPERATOR};
+pub use control_plane::{ControlPlane, NEIGHBOUR, OPERATOR};
 pub use island::on_an_island;
-pub use operator::{Operator, Taken};
-pub use town::{Killed, Town, ensure_passed};
+pub use operator::{LISTEN, Operator, Taken};
+pub use town::{Killed, Plan, Town, ensure_passed, run_of};
 
 /// The label that lets experiments into a namespace.
 pub const OPT_IN: (&str, &str) = ("chaos.breakwater.dev/experiments", "allowed");

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, ensure};
 use breakwater_size::{
-    ControlPlane, OPERATOR, Operator, Town, audit, ensure_passed, on_an_island, peer,
+    ControlPlane, OPERATOR, Operator, Plan, Town, audit, ensure_passed, on_an_island, peer,
     run::{Figures, Mark},
     wait::{a_while, now},
 };
@@ -101,7 +101,10 @@ async fn bench(args: &Args) -> Result<()> {
         let from = Mark::set(&plane, &operator)?;
         let begin = now() + SignedDuration::from_secs(10 + *size as i64 / 20);
         let spread = |number: usize| SignedDuration::from_millis(args.spread * 1000 * number as i64 / *size as i64);
-        town.running(&names, *size, Duration::from_secs(args.hold), |number| Some(begin + spread(number))).await?;
+        town.running(&names, *size, Plan::Outage(Duration::from_secs(args.hold)), |number| {
+            Some(begin + spread(number))
+        })
+        .await?;
         let all = town.complete(&names, *size, Duration::from_secs(900)).await?;
         if let Some(error) = all.iter().find_map(|one| ensure_passed(one).err()) {
             eprintln!("  not all runs passed: {error:#}");

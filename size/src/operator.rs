@@ -1,6 +1,6 @@
 //! The operator's program, as it is in its image, and what it takes.
 
-use std::{fs, path::Path, time::Duration};
+use std::{ffi::OsStr, fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::Child;
@@ -11,7 +11,9 @@ use crate::{
 };
 
 /// Where it tells its metrics.
-const LISTEN: &str = "127.0.0.1:9090";
+pub const LISTEN: &str = "127.0.0.1:9090";
+/// So many files and connections a process may have where nobody has raised it, in a container as elsewhere.
+const FILES: &str = "--nofile=1024:";
 /// Its first list has so long to arrive.
 const START: Duration = Duration::from_secs(60);
 /// It has so long to come to rest.
@@ -40,7 +42,9 @@ impl Operator {
     /// Where it does not.
     pub async fn start(program: &Path, kubeconfig: &Path, log: &Path) -> Result<Self> {
         let environment = [("KUBECONFIG", kubeconfig.as_os_str()), ("RUST_LOG", "warn".as_ref())];
-        let child = program::start(program, ["--listen", LISTEN], &environment, log)?;
+        ensure!(program.is_file(), "{} is not there", program.display());
+        let line = [OsStr::new(FILES), program.as_os_str(), OsStr::new("--listen"), OsStr::new(LISTEN)];
+        let child = program::start(Path::new("/usr/bin/prlimit"), line, &environment, log)?;
         let mut operator = Self { child };
         until("the operator's first list", START, async || {
             ensure!(operator.child.try_wait()?.is_none(), "it ended");
@@ -85,6 +89,13 @@ impl Operator {
         let ticks = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
         let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
         Ok(Taken { peak_mib: mib("VmHWM:"), resident_mib: mib("VmRSS:"), cpu: Duration::from_millis(ticks * 10) })
+    }
+
+    /// Whether it says, within this time, that it is alive, as it is asked by a kubelet: on a connection of its own.
+    pub async fn is_alive(&self, within: Duration) -> bool {
+        let client = reqwest::Client::builder().timeout(within).build();
+        let Ok(request) = client.map(|client| client.get(format!("http://{LISTEN}/healthz"))) else { return false };
+        request.send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// A figure of its metrics: the sum of all lines that begin like this.

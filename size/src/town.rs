@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use breakwater_crds::ChaosExperiment;
+use breakwater_crds::{ChaosExperiment, Run};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -29,7 +29,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    OPERATOR, OPT_IN,
+    NEIGHBOUR, OPERATOR, OPT_IN,
     clients::{Clients, PORT},
     island::address,
     wait::{Progress, a_while, now, until},
@@ -50,6 +50,15 @@ pub struct Town {
     clients: Clients,
     pods: AtomicUsize,
     ends: Arc<Ends>,
+}
+
+/// What the runs of a town do, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub enum Plan {
+    /// The only pod of the target is killed, and what replaces it too: the breaker must open and close.
+    Outage(Duration),
+    /// One of two pods is killed, once: the breaker must stay Closed.
+    Calm(Duration),
 }
 
 /// What became of the pods of targets, by their uids.
@@ -87,10 +96,11 @@ impl Town {
             Ok(experiments.list(&ListParams::default().limit(1)).await.ok())
         })
         .await?;
+        let user = |name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name});
         let binding: ClusterRoleBinding = serde_json::from_value(json!({
             "metadata": {"name": OPERATOR},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": OPERATOR}]
+            "subjects": [user(OPERATOR), user(NEIGHBOUR)]
         }))?;
         Api::all(client.clone()).create(&PostParams::default(), &binding).await?;
         let clients = Clients::start().await?;
@@ -129,7 +139,7 @@ impl Town {
     pub async fn idle(&self, namespace: &str, count: usize) -> Result<()> {
         let experiments: Api<ChaosExperiment> = Api::namespaced(self.client.clone(), namespace);
         self.many(&format!("{count} idle experiments"), count, async |number| {
-            let mut spec = spec(&format!("idle-{number}"), number, Duration::from_secs(5));
+            let mut spec = spec(&format!("idle-{number}"), number, Plan::Outage(Duration::from_secs(5)));
             match number % 3 {
                 0 => {}
                 1 => spec["suspend"] = json!(true),
@@ -147,7 +157,7 @@ impl Town {
         .await
     }
 
-    /// So many experiments, in these namespaces by turns, that begin at `at` and in the time after it. Each has so many pods to kill.
+    /// So many experiments, in these namespaces by turns, that begin at `at` and in the time after it.
     ///
     /// # Errors
     /// Where the API server refuses something.
@@ -155,7 +165,7 @@ impl Town {
         &self,
         namespaces: &[String],
         count: usize,
-        hold: Duration,
+        plan: Plan,
         at: impl Fn(usize) -> Option<Timestamp>,
     ) -> Result<()> {
         // Those of an earlier size have the same numbers.
@@ -168,11 +178,14 @@ impl Town {
             let pod = self.pod(place(number), &name, &json!({"app": name})).await?;
             let uid = pod.uid().unwrap_or_default();
             self.clients.add(number, &uid);
+            if matches!(plan, Plan::Calm(_)) {
+                self.target(place(number), number).await?;
+            }
             self.target(place(number), number).await
         })
         .await?;
         self.many(&format!("{count} experiments"), count, async |number| {
-            let mut spec = spec(&name(number), number, hold);
+            let mut spec = spec(&name(number), number, plan);
             if let Some(at) = at(number) {
                 spec["schedule"] = json!({"at": at, "startingDeadline": "10m"});
             }
@@ -183,7 +196,21 @@ impl Town {
         .await
     }
 
-    /// The experiments of these namespaces that are to run, once all of them are complete.
+    /// The experiments of these namespaces that are to run, as the API server's cache has them.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn runs(&self, namespaces: &[String]) -> Result<Vec<ChaosExperiment>> {
+        let mut all = Vec::new();
+        for namespace in namespaces {
+            let experiments: Api<ChaosExperiment> = Api::namespaced(self.client.clone(), namespace);
+            let list = experiments.list(&ListParams::default().match_any()).await?;
+            all.extend(list.items.into_iter().filter(|one| one.name_any().starts_with("run-")));
+        }
+        Ok(all)
+    }
+
+    /// These, once all of them are complete.
     ///
     /// # Errors
     /// Where they are not within `limit`.
@@ -192,20 +219,10 @@ impl Town {
         let done = until("all runs are complete", limit, async || {
             // Many are asked for less often: the town is not what is measured.
             a_while(Duration::from_secs(2 + count as u64 / 100)).await;
-            let mut all = Vec::new();
-            for namespace in namespaces {
-                let experiments: Api<ChaosExperiment> = Api::namespaced(self.client.clone(), namespace);
-                // From the cache of the API server.
-                let list = experiments.list(&ListParams::default().match_any()).await?;
-                all.extend(list.items.into_iter().filter(|one| one.name_any().starts_with("run-")));
-            }
-            let ended = |one: &&ChaosExperiment| {
-                one.status
-                    .as_ref()
-                    .is_some_and(|status| status.run.as_ref().is_some_and(|run| run.completed_at.is_some()))
-            };
-            progress.at(all.iter().filter(ended).count(), count);
-            Ok((all.iter().filter(ended).count() >= count).then_some(all))
+            let all = self.runs(namespaces).await?;
+            let ended = all.iter().filter(|one| run_of(one).is_some_and(|run| run.completed_at.is_some())).count();
+            progress.at(ended, count);
+            Ok((ended >= count).then_some(all))
         });
         let all = done.await?;
         progress.done();
@@ -286,15 +303,32 @@ fn experiment(name: &str, spec: &Value) -> Result<ChaosExperiment> {
         "metadata": {"name": name}, "spec": spec}))?)
 }
 
-fn spec(client: &str, number: usize, hold: Duration) -> Value {
-    json!({
-        "target": {"selector": {"matchLabels": {"app": format!("target-{number}")}}, "pods": {"all": {}}},
-        "kill": {"gracePeriodSeconds": 0, "holdFor": format!("{}s", hold.as_secs())},
+fn spec(client: &str, number: usize, plan: Plan) -> Value {
+    let mut spec = json!({
+        "target": {"selector": {"matchLabels": {"app": format!("target-{number}")}}},
+        "kill": {"gracePeriodSeconds": 0},
         "observe": {"clients": [{"name": client, "selector": {"matchLabels": {"app": format!("client-{number}")}},
             "port": PORT, "path": format!("/status/{number}"), "breaker": "backend"}]},
-        "expect": {"opensWithin": "60s"},
         "timeout": "10m"
-    })
+    });
+    match plan {
+        Plan::Outage(hold) => {
+            spec["target"]["pods"] = json!({"all": {}});
+            spec["kill"]["holdFor"] = json!(format!("{}s", hold.as_secs()));
+            spec["expect"] = json!({"opensWithin": "60s"});
+        }
+        Plan::Calm(time) => {
+            spec["target"]["pods"] = json!({"one": {}});
+            spec["observe"]["duration"] = json!(format!("{}s", time.as_secs()));
+            spec["expect"] = json!({"staysClosed": true});
+        }
+    }
+    spec
+}
+
+/// The newest run of an experiment.
+pub fn run_of(one: &ChaosExperiment) -> Option<&Run> {
+    one.status.as_ref()?.run.as_ref()
 }
 
 /// The status of a run that has ended, as long as an ordinary one.
