@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use breakwater_crds::ChaosExperiment;
 use breakwater_size::{
     Plan,
@@ -51,10 +51,13 @@ pub async fn leave_room(sizes: &Sizes, place: &Place) -> Result<()> {
     town.running(&names, count, Plan::Calm(sizes.spread + MEANWHILE + SPARE), at).await?;
     ensure!(now() < begin, "the town was not ready when the first run was to begin");
     let limit = between(now(), begin) + sizes.spread + SPARE;
-    until("all are under way", limit, async || {
-        Ok((operator.metric("breakwater_active_experiments").await? >= count as f64).then_some(()))
+    let mut most = 0.0_f64;
+    let together = until("all are under way", limit, async || {
+        most = most.max(operator.metric("breakwater_active_experiments").await?);
+        Ok((most >= count as f64).then_some(()))
     })
-    .await?;
+    .await;
+    together.with_context(|| format!("{most} of {count} were at the most"))?;
 
     let (meanwhile, since) = (Mark::set(plane, operator)?, now());
     let beside = Answers::to(&neighbour).await?;
