@@ -15,11 +15,11 @@ use futures::channel::mpsc;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{Namespace, Pod},
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::ListParams,
+    api::{ListParams, PartialObjectMeta, PartialObjectMetaExt},
     core::{Selector, SelectorExt},
     runtime::reflector::ObjectRef,
 };
@@ -150,11 +150,12 @@ impl Observer {
             Ok(selectors) => selectors,
             Err(why) => return Ok(World { invalid: Some(why), ..World::default() }),
         };
+        let found = |pod: Pod| Some((Target::from_pod(&pod, self.is_own(&namespace, &pod)), whose(pod)));
+        let mut targets = every(&pods, ListParams::default().labels_from(&selectors[0]), found).await?;
         let mut listed = Vec::new();
-        for selector in &selectors {
+        for selector in &selectors[1..] {
             listed.push(list(&pods, selector).await?);
         }
-        let mut targets = listed.remove(0);
         if let Some(workload) = &spec.target.workload {
             targets = owned(Owners::new(self.client.clone(), &namespace, workload), targets).await?;
         }
@@ -166,7 +167,7 @@ impl Observer {
             workload,
             rivals: self.rivals(experiment, &namespace, &targets).await?,
             halted,
-            targets: targets.iter().map(|pod| Target::from_pod(pod, self.is_own(&namespace, pod))).collect(),
+            targets: targets.into_iter().map(|(target, _)| target).collect(),
             clients: self.hear(experiment, selectors, &listed, now),
             invalid: None,
             unseen: None,
@@ -178,7 +179,7 @@ impl Observer {
         &self,
         experiment: &ChaosExperiment,
         namespace: &str,
-        targets: &[Pod],
+        targets: &[Found],
     ) -> Result<Vec<Rival>, Error> {
         let run = experiment.status.as_ref().and_then(running);
         if run.is_none_or(|run| run.ticket.is_none() || run.baseline_at.is_some()) {
@@ -186,7 +187,7 @@ impl Observer {
         }
         let others = self.runs.of(namespace).await?;
         let kills_some = |other: &LabelSelector| {
-            let matches = |selector: Selector| targets.iter().any(|pod| selector.matches(pod.labels()));
+            let matches = |selector: Selector| targets.iter().any(|(_, pod)| selector.matches(pod.labels()));
             experiment.spec.target.selector == *other || selector(other).is_ok_and(matches)
         };
         let others = others.iter().filter(|other| Some(&other.uid) != experiment.metadata.uid.as_ref());
@@ -322,12 +323,20 @@ pub async fn every<K: Clone + DeserializeOwned + Debug, T>(
     }
 }
 
-async fn owned(mut owners: Owners<'_>, pods: Vec<Pod>) -> Result<Vec<Pod>, Error> {
+async fn owned(mut owners: Owners<'_>, found: Vec<Found>) -> Result<Vec<Found>, Error> {
     let mut own = Vec::new();
-    for pod in pods {
+    for (target, pod) in found {
         if owners.own(&pod).await? {
-            own.push(pod);
+            own.push((target, pod));
         }
     }
     Ok(own)
+}
+
+/// A target, and of its pod what says whose it is: a selector may match thousands.
+type Found = (Target, PartialObjectMeta<Pod>);
+
+fn whose(pod: Pod) -> PartialObjectMeta<Pod> {
+    let Pod { metadata: ObjectMeta { labels, owner_references, .. }, .. } = pod;
+    ObjectMeta { labels, owner_references, ..ObjectMeta::default() }.into_request_partial()
 }

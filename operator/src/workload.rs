@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use breakwater_crds::{Workload, WorkloadKind};
 use jiff::Timestamp;
-use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     core::GroupVersionKind,
 };
@@ -38,7 +38,7 @@ impl<'a> Owners<'a> {
     ///
     /// # Errors
     /// Where the API server does not say.
-    pub async fn own(&mut self, pod: &Pod) -> Result<bool, Error> {
+    pub async fn own(&mut self, pod: &impl Resource) -> Result<bool, Error> {
         let Some(owner) = controller(pod).filter(|owner| owner.api_version == "apps/v1") else { return Ok(false) };
         let wanted = format!("{:?}", self.workload.kind);
         if owner.kind == wanted {
