@@ -21,8 +21,9 @@ use breakwater_faults::{
     net::{Fate, Sent},
     workloads::Workload,
 };
+use breakwater_operator::requests::ANSWER_LIMIT;
 
-/// A request that is never answered is given up after this time.
+/// A request that is never answered is given up after this time; what watches begin with after [`ANSWER_LIMIT`].
 const UNANSWERED: Duration = Duration::from_secs(10);
 /// After an error a run goes on within this time.
 const GOES_ON: Duration = Duration::from_secs(30);
@@ -57,8 +58,12 @@ fn late(played: &Played, limit: Duration) -> Vec<String> {
 fn stuck(played: &Played, calm: Duration) -> Vec<String> {
     let sent = played.network.sent();
     let faults = sent.iter().filter(|(_, fate)| *fate != Fate::Pass);
-    let over =
-        faults.map(|(sent, fate)| sent.at + if let Fate::Paused(time) = fate { *time } else { UNANSWERED }).max();
+    let lasts = |sent: &Sent, fate: &Fate| match fate {
+        Fate::Paused(time) => *time,
+        _ if sent.is_watching() => ANSWER_LIMIT,
+        _ => UNANSWERED,
+    };
+    let over = faults.map(|(sent, fate)| sent.at + lasts(sent, fate)).max();
     let begun = sent.first().map_or(Duration::ZERO, |(first, _)| first.at);
     late(played, over.unwrap_or(begun).saturating_sub(begun) + GOES_ON + calm)
 }
