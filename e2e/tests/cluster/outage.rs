@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use breakwater_breaker::State;
 use breakwater_crds::{Reason, Replica, Verdict};
 use breakwater_e2e::{SOON, lab, run_of, tools::helm, wait::until};
 use kube::ResourceExt;
@@ -83,15 +84,15 @@ async fn normal_operation_passes_and_kills_nothing() {
         let run = run_of(&status)?;
         ensure!(run.kills.is_empty() && run.killed == 0);
         ensure!(lab.uids("app=backend").await? == before, "the backend was left alone");
-        ensure!(run.clients[0].calls > run.clients[0].calls_at_baseline, "the client made calls");
-        ensure!(
-            lab.client_report(&run.clients[0].pod)
-                .await?
-                .breaker("backend")
-                .is_some_and(|breaker| breaker.transitions.last_seq == 1)
-        );
-        let log = lab.log(&run.clients[0].pod).await?;
-        ensure!(log.contains("Success: {") && !log.contains("Circuit Breaker OPEN"), "{log}");
+        let client = &run.clients[0];
+        ensure!(client.calls > client.calls_at_baseline && client.errors == client.errors_at_baseline, "{client:?}");
+        // Before the baseline its breaker may have opened: the client may have been there before the backend.
+        ensure!(client.sequence == [State::Closed] && client.transitions.is_empty(), "{client:?}");
+        let report = lab.client_report(&client.pod).await?;
+        let told = report.breaker("backend").map(|breaker| breaker.transitions.last_seq);
+        ensure!(told == Some(client.seq), "the client tells transition {told:?}: {client:?}");
+        let log = lab.log(&client.pod).await?;
+        ensure!(log.contains("Success: {"), "{log}");
         Ok(())
     })
     .await;
