@@ -68,7 +68,8 @@ mod tests {
             Round { number, baseline_at, completed_at, summary: summary.clone() }
         };
         let mut run = Run { rounds: (1..=3).map(round).collect(), round: 4, killed: 5, ..Run::default() };
-        let spec = serde_json::json!({"target": {"selector": {"matchLabels": {"app": "backend"}}}, "observe": []});
+        let spec = serde_json::json!({"target": {"selector": {"matchLabels": {"app": "backend"}}, "pods": {"all": {}}},
+            "observe": {"clients": []}});
         let spec: ChaosExperimentSpec = serde_json::from_value(spec).unwrap();
         next(&spec, &mut run, &World::default(), Timestamp::UNIX_EPOCH);
         let closed = &run.rounds[3].summary;
