@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChaosExperimentStatus, Duration, Expect, Observe, Schedule, duration, selector};
+use crate::{ChaosExperimentStatus, Duration, Expect, Observe, Run, Schedule, duration, selector};
 
 /// An experiment waits for a good baseline, kills the target's pods, watches the clients' circuit breakers, and writes what
 /// happened and a verdict into its status. It runs once, or by schedule.cron again and again; to run a one-shot experiment
@@ -85,6 +85,13 @@ pub struct ChaosExperimentSpec {
     #[x_kube(validation = Rule::new(duration::RULE).message(duration::MESSAGE),
         validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('10000h')").message("must be between 1s and 10000h"))]
     pub ttl_after_finished: Option<Duration>,
+}
+
+impl ChaosExperiment {
+    /// Its run that is under way, or else the last one.
+    pub fn run(&self) -> Option<&Run> {
+        self.status.as_ref()?.run.as_ref()
+    }
 }
 
 impl ChaosExperimentSpec {

@@ -7,7 +7,10 @@ use breakwater_fake_apiserver::FakeApiServer;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{deployment::Deployment, lab::NAMESPACE};
+use crate::{
+    deployment::Deployment,
+    lab::{NAMESPACE, PODS},
+};
 
 /// From the end of a pod to its replacement.
 const REPLACE: SignedDuration = SignedDuration::from_millis(400);
@@ -23,22 +26,20 @@ pub struct Backend {
     /// Its pods keep their names, as a StatefulSet's do.
     pub stateful: bool,
     /// The Deployment that its pods are of, if they are of one.
-    pub deployment: Option<Deployment>,
+    deployment: Option<Deployment>,
     born: usize,
     lacks_since: Option<Timestamp>,
     ready_at: HashMap<String, Timestamp>,
     ends_at: HashMap<String, Timestamp>,
 }
 
-const PODS: &str = "/api/v1/namespaces/shop/pods";
-
 impl Backend {
     /// One without a pod.
-    pub fn new(replicas: usize, stateful: bool) -> Self {
+    pub fn new(replicas: usize, stateful: bool, deployment: Option<Deployment>) -> Self {
         Self {
             replicas,
             stateful,
-            deployment: None,
+            deployment,
             born: 0,
             lacks_since: None,
             ready_at: HashMap::new(),

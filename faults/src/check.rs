@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     backend::is_ready,
     clients::Manner,
-    history::{Step, last, run_of, steps, uid, when},
+    history::{Step, last, steps, uid, when},
     lab::{Happening, Played},
     permission::permission,
     protocol::protocol,
@@ -28,7 +28,7 @@ pub fn check(played: &Played) -> Vec<String> {
     judge.end(&steps);
     judge.wrong.extend(protocol(played));
     judge.wrong.extend(permission(played));
-    judge.wrong.extend(restarts(played));
+    judge.wrong.extend(restarts(played, &steps));
     judge.wrong.extend(starts(played, &steps));
     judge.wrong.extend(played.panics.iter().map(|panic| format!("a task ended by a panic: {panic}")));
     judge.wrong
@@ -126,7 +126,7 @@ impl<'a> Judge<'a> {
     fn gone(&mut self, change: &Change) {
         let gone = self.stored.remove(&uid(&change.object)).filter(|_| change.by.starts_with("operator-"));
         let Some(gone) = gone else { return };
-        let completed = run_of(gone.status.as_ref()).and_then(|run| run.completed_at);
+        let completed = gone.run().and_then(|run| run.completed_at);
         let expiry = completed.zip(gone.spec.ttl_after_finished).map(|(completed, ttl)| ttl.after(completed));
         let deleted = when(&self.played.server, change.revision);
         let right = self.played.skews.iter().all(|skew| skew.abs() <= FAST);
@@ -153,7 +153,7 @@ impl<'a> Judge<'a> {
         if labels["app"] != "backend" {
             self.fails(format!("{name} was killed, and the selector does not match it: {labels}"));
         }
-        let intent = self.stored.values().find(|one| run_of(one.status.as_ref()).is_some_and(&names)).cloned();
+        let intent = self.stored.values().find(|one| one.run().is_some_and(&names)).cloned();
         let Some(experiment) = intent else {
             // Another operator may have given the kill up after the last look at it; it was written down all the same.
             if self.planned.contains(&uid) {
@@ -191,8 +191,8 @@ impl<'a> Judge<'a> {
     fn status(&mut self, experiment: &ChaosExperiment) {
         let key = experiment.metadata.uid.clone().unwrap_or_default();
         let before = self.stored.insert(key.clone(), experiment.clone());
-        let Some(run) = run_of(experiment.status.as_ref()) else {
-            if before.is_some_and(|before| run_of(before.status.as_ref()).is_some()) {
+        let Some(run) = experiment.run() else {
+            if before.is_some_and(|before| before.run().is_some()) {
                 self.fails("a run went out of the status");
             }
             return;
@@ -218,9 +218,9 @@ impl<'a> Judge<'a> {
         }
         self.planned.extend(run.kills.iter().map(|kill| kill.uid.clone()));
         if !self.forged {
-            self.kills(run, before.as_ref().and_then(|before| run_of(before.status.as_ref())));
+            self.kills(run, before.as_ref().and_then(ChaosExperiment::run));
         }
-        self.transitions(run, before.as_ref().and_then(|before| run_of(before.status.as_ref())));
+        self.transitions(run, before.as_ref().and_then(ChaosExperiment::run));
     }
 
     fn kills(&mut self, run: &Run, before: Option<&Run>) {
@@ -322,7 +322,7 @@ impl<'a> Judge<'a> {
             self.fails(format!("a look took up to {:.1} s", self.played.looking));
         }
         for experiment in self.stored.clone().into_values() {
-            let Some(run) = run_of(experiment.status.as_ref()).filter(|run| run.completed_at.is_some()) else {
+            let Some(run) = experiment.run().filter(|run| run.completed_at.is_some()) else {
                 continue;
             };
             let size = serde_json::to_string(&experiment.status).map_or(0, |text| text.len());
@@ -343,7 +343,7 @@ impl<'a> Judge<'a> {
     fn left_alone(&self, status: Option<&ChaosExperimentStatus>) -> bool {
         let opted_out = self.played.happenings.iter().any(|(_, happening)| *happening == Happening::OptOut);
         let died = self.played.processes > self.played.skews.len();
-        self.played.label_required && opted_out && (died || run_of(status).is_none())
+        self.played.label_required && opted_out && (died || status.is_none_or(|status| status.run.is_none()))
     }
 
     /// What the record says of kills is what happened.

@@ -7,9 +7,8 @@ use breakwater_fake_apiserver::FakeApiServer;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::{backend::running, clients::Clients};
+use crate::{backend::running, clients::Clients, lab::PODS};
 
-const PODS: &str = "/api/v1/namespaces/shop/pods";
 /// From one replica that goes to the next.
 const EVERY: SignedDuration = SignedDuration::from_millis(150);
 

@@ -6,7 +6,7 @@ use axum::http::Method;
 use breakwater_fake_apiserver::FakeApiServer;
 use serde_json::{Value, json};
 
-use crate::{backend::is_ready, lab::NAMESPACE};
+use crate::{backend::is_ready, lab::PODS};
 
 /// Where `kubectl rollout restart` writes down that there is a new version.
 pub const RESTARTED_AT: &str = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt";
@@ -55,7 +55,7 @@ impl Deployment {
         let all_ready = pods.iter().filter(|pod| is_ready(pod)).count() as u64 >= wanted;
         if let Some(old) = pods.iter().find(|pod| !newest(pod)).filter(|_| all_ready) {
             let name = old["metadata"]["name"].as_str().unwrap_or_default();
-            let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}");
+            let path = format!("{PODS}/{name}");
             drop(server.call("controller", Method::DELETE, &path, &json!({"gracePeriodSeconds": 0})));
         }
         let available = pods.iter().filter(|pod| is_ready(pod)).count();

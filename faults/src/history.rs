@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Run};
+use breakwater_crds::ChaosExperiment;
 use breakwater_fake_apiserver::{Change, FakeApiServer, Verb};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -76,9 +76,4 @@ pub fn last(steps: &[Step]) -> Option<&ChaosExperiment> {
         Step::Experiment(experiment) if experiment.metadata.name.as_deref() == Some("outage") => Some(&**experiment),
         _ => None,
     })
-}
-
-/// The run of a status.
-pub fn run_of(status: Option<&ChaosExperimentStatus>) -> Option<&Run> {
-    status?.run.as_ref()
 }

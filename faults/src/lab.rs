@@ -33,6 +33,8 @@ pub use happenings::Happening;
 /// Where it all happens.
 pub const NAMESPACE: &str = "shop";
 const SHOP: &str = "/api/v1/namespaces/shop";
+/// The pods of the namespace.
+pub const PODS: &str = "/api/v1/namespaces/shop/pods";
 /// The experiments of the namespace.
 pub const EXPERIMENTS: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments";
 /// One step of virtual time.
@@ -176,8 +178,8 @@ impl Lab {
             server.call("admin", Method::POST, path, &body).expect("it is created");
         }
         let network = Network::new(server.clone(), setup.plan, setup.lines, setup.defect);
-        let mut backend = Backend::new(workload.backends, workload.stateful);
-        backend.deployment = workload.deployment.then(|| Deployment::create(&server, workload.backends));
+        let deployment = workload.deployment.then(|| Deployment::create(&server, workload.backends));
+        let backend = Backend::new(workload.backends, workload.stateful, deployment);
         let mut happenings = setup.happenings;
         happenings.sort_by_key(|(at, _)| *at);
         Self {

@@ -7,24 +7,23 @@ use serde_json::Value;
 
 use crate::{
     deployment::RESTARTED_AT,
-    history::{Step, experiments, run_of, steps},
+    history::{Step, experiments},
     lab::Played,
 };
 
 /// What is wrong with the restarts of a run.
-pub fn restarts(played: &Played) -> Vec<String> {
+pub fn restarts(played: &Played, steps: &[Step]) -> Vec<String> {
     if !played.workload.deployment {
         return vec![];
     }
-    let steps = steps(&played.server);
     let mut wrong = vec![];
     // When each was planned, by what the stored statuses said up to then.
     let mut planned: BTreeSet<String> = BTreeSet::new();
     let mut done: BTreeMap<String, usize> = BTreeMap::new();
-    for step in &steps {
+    for step in steps {
         match step {
             Step::Experiment(experiment) => {
-                let run = run_of(experiment.status.as_ref());
+                let run = experiment.run();
                 planned.extend(run.iter().flat_map(|run| &run.kills).map(|kill| kill.planned_at.to_string()));
             }
             Step::Workload(change) if change.by.starts_with("operator-") => {
@@ -44,8 +43,8 @@ pub fn restarts(played: &Played) -> Vec<String> {
     }
     let twice = done.iter().filter(|(_, count)| **count > 1);
     wrong.extend(twice.map(|(at, count)| format!("the restart of {at} was done {count} times")));
-    for experiment in experiments(&steps).into_values() {
-        for kill in run_of(experiment.status.as_ref()).iter().flat_map(|run| &run.kills) {
+    for experiment in experiments(steps).into_values() {
+        for kill in experiment.run().iter().flat_map(|run| &run.kills) {
             if kill.outcome == Outcome::Restarted && !done.contains_key(&kill.planned_at.to_string()) {
                 wrong.push(format!("{} is told as restarted, and it was not", kill.pod));
             }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::{
-    history::{Step, run_of, when},
+    history::{Step, when},
     lab::{Happening, Played},
 };
 
@@ -71,7 +71,7 @@ fn begun(played: &Played, steps: &[Step]) -> BTreeMap<String, Vec<Start>> {
     let mut all: BTreeMap<String, Vec<Start>> = BTreeMap::new();
     for step in steps {
         let Step::Experiment(experiment) = step else { continue };
-        let Some(run) = run_of(experiment.status.as_ref()) else { continue };
+        let Some(run) = experiment.run() else { continue };
         let starts = all.entry(experiment.metadata.uid.clone().unwrap_or_default()).or_default();
         if starts.iter().any(|start| start.id == run.id) {
             continue;

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome, Run};
+use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome};
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future::join_all, stream};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -292,7 +292,7 @@ async fn do_effects(
 }
 
 fn is_blocked(experiment: &ChaosExperiment, victim: &Victim) -> bool {
-    let kills = run_of(experiment).map_or(&[][..], |run| &run.kills);
+    let kills = experiment.run().map_or(&[][..], |run| &run.kills);
     kills.iter().any(|kill| (&kill.uid, kill.slot, kill.outcome) == (&victim.uid, victim.slot, Outcome::Blocked))
 }
 
@@ -306,7 +306,7 @@ async fn record(
     if attempts.is_empty() {
         return Ok(());
     }
-    let planned_by = run_of(&experiment).map(|run| run.id);
+    let planned_by = experiment.run().map(|run| run.id);
     let mut trouble = Error::Contended;
     for _ in 0..WRITES {
         let Some(run) =
@@ -361,8 +361,4 @@ fn count(context: &Context, before: Option<&ChaosExperimentStatus>, after: &Chao
     }
     let missed = |status: &ChaosExperimentStatus| status.missed_runs;
     context.metrics.missed_starts.inc_by(missed(after).saturating_sub(before.map_or(0, missed)));
-}
-
-fn run_of(experiment: &ChaosExperiment) -> Option<&Run> {
-    experiment.status.as_ref()?.run.as_ref()
 }

@@ -9,9 +9,8 @@ use breakwater_operator::{
     operator::{self, Identity, Outside},
     serve::{self, Limits},
 };
-use breakwater_service::{log, signal::termination};
+use breakwater_service::{files, log, signal::termination};
 use clap::Parser;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -22,22 +21,16 @@ async fn main() -> ExitCode {
         eprintln!("error: {said}");
         return ExitCode::from(2);
     }
-    raise_open_files();
+    // Each client replica that is watched has a connection of its own.
+    if let Err(error) = files::raise_limit() {
+        tracing::warn!(%error, "the number of open files cannot be raised: a thousand client replicas may be too many");
+    }
     match serve(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Each client replica that is watched has a connection of its own, and a process begins with 1,024 descriptors where nobody raises that.
-fn raise_open_files() {
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the number of open files cannot be raised: a thousand client replicas may be too many");
     }
 }
 

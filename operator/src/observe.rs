@@ -224,8 +224,7 @@ impl Observer {
         pods: &[Vec<Pod>],
         now: Timestamp,
     ) -> Vec<ClientView> {
-        let run = experiment.status.as_ref().and_then(|status| status.run.as_ref());
-        let recorded = run.map_or(&[][..], |run| &run.clients);
+        let recorded = experiment.run().map_or(&[][..], |run| &run.clients);
         let mut sessions = self.sessions();
         let session = self.session(&mut sessions, experiment, selectors);
         let interval = experiment.spec.observe.interval.as_std();

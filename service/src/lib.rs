@@ -1,7 +1,8 @@
 //! What the operator, the client and the backend have in common as programs: durations and shares as people write them, log
-//! lines, and their end by a signal.
+//! lines, open files, and their end by a signal.
 
 pub mod duration;
+pub mod files;
 pub mod log;
 pub mod share;
 pub mod signal;

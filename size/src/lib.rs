@@ -16,7 +16,7 @@ pub mod wait;
 pub use control_plane::{ControlPlane, NEIGHBOUR, OPERATOR};
 pub use island::on_an_island;
 pub use operator::{LISTEN, Operator, Taken};
-pub use town::{Killed, Plan, Town, ensure_passed, run_of};
+pub use town::{Killed, Plan, Town, ensure_passed};
 
 /// The label that lets experiments into a namespace.
 pub const OPT_IN: (&str, &str) = ("chaos.breakwater.dev/experiments", "allowed");

@@ -101,7 +101,7 @@ impl Figures {
         let mut gone = 0;
         for one in all {
             let number: usize = one.name_any().trim_start_matches("run-").parse()?;
-            let run = one.status.as_ref().and_then(|status| status.run.as_ref()).context("it has run")?;
+            let run = one.run().context("it has run")?;
             for kill in &run.kills {
                 let pod =
                     targets.get(&kill.uid).with_context(|| format!("{} killed a pod of nobody", one.name_any()))?;

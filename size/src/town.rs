@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use breakwater_crds::{ChaosExperiment, Run};
+use breakwater_crds::ChaosExperiment;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -220,7 +220,7 @@ impl Town {
             // Many are asked for less often: the town is not what is measured.
             a_while(Duration::from_secs(2 + count as u64 / 100)).await;
             let all = self.runs(namespaces).await?;
-            let ended = all.iter().filter(|one| run_of(one).is_some_and(|run| run.completed_at.is_some())).count();
+            let ended = all.iter().filter(|one| one.run().is_some_and(|run| run.completed_at.is_some())).count();
             progress.at(ended, count);
             Ok((ended >= count).then_some(all))
         });
@@ -324,11 +324,6 @@ fn spec(client: &str, number: usize, plan: Plan) -> Value {
         }
     }
     spec
-}
-
-/// The newest run of an experiment.
-pub fn run_of(one: &ChaosExperiment) -> Option<&Run> {
-    one.status.as_ref()?.run.as_ref()
 }
 
 /// The status of a run that has ended, as long as an ordinary one.

@@ -7,8 +7,12 @@ use breakwater_operator::scope::LABEL;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::{EXPERIMENTS, Lab, NAMESPACE, SHOP, wall};
-use crate::{backend::backend_pods, clients::Manner};
+use super::{EXPERIMENTS, Lab, NAMESPACE, PODS, SHOP, wall};
+use crate::{
+    backend::backend_pods,
+    clients::Manner,
+    process::{HALT, SYSTEM},
+};
 
 /// From the moment that a namespace begins to end until its objects are gone.
 const ENDING: Duration = Duration::from_millis(1500);
@@ -67,14 +71,15 @@ impl Lab {
         let pod = |which: usize| {
             let pods = backend_pods(&self.server);
             let name = pods.get(which).and_then(|pod| pod["metadata"]["name"].as_str()).unwrap_or("none");
-            format!("/api/v1/namespaces/shop/pods/{name}")
+            format!("{PODS}/{name}")
         };
         match happening {
             Happening::Suspend => patch(&outage, json!({"spec": {"suspend": true}})),
             Happening::Abort => patch(&outage, json!({"metadata": {"annotations": {breakwater_crds::ABORT: ""}}})),
             Happening::Halt => {
-                let body = json!({"metadata": {"name": "halt"}, "data": {"halt": "true"}});
-                drop(self.server.call("user", Method::POST, "/api/v1/namespaces/breakwater-system/configmaps", &body));
+                let body = json!({"metadata": {"name": HALT}, "data": {"halt": "true"}});
+                let path = format!("/api/v1/namespaces/{SYSTEM}/configmaps");
+                drop(self.server.call("user", Method::POST, &path, &body));
             }
             Happening::Relabel(which) => patch(&pod(*which), json!({"metadata": {"labels": {"app": "elsewhere"}}})),
             Happening::Exempt(which) => {
@@ -146,7 +151,7 @@ impl Lab {
         let path = format!("{EXPERIMENTS}/outage");
         let (Ok(mut experiment), Ok(client)) = (
             self.server.call("user", Method::GET, &path, &Value::Null),
-            self.server.call("user", Method::GET, "/api/v1/namespaces/shop/pods/client-0", &Value::Null),
+            self.server.call("user", Method::GET, &format!("{PODS}/client-0"), &Value::Null),
         ) else {
             return;
         };

@@ -7,7 +7,7 @@ use std::{
 
 use breakwater_crds::KillRecord;
 use breakwater_faults::{
-    history::{last, run_of, steps},
+    history::{last, steps},
     lab::{OPENS, Played, Setup},
     net::Fate,
     sweep::{Case, sweep},
@@ -44,7 +44,7 @@ fn was_away_in_a_hold(played: &Played) -> bool {
     let steps = steps(&played.server);
     let Some(experiment) = last(&steps) else { return false };
     let Some(hold) = experiment.spec.kill.as_ref().and_then(|kill| kill.hold_for) else { return false };
-    let Some(run) = run_of(experiment.status.as_ref()) else { return false };
+    let Some(run) = experiment.run() else { return false };
     let crashed = |fate: Fate| CRASHES.contains(&fate);
     let sent = played.network.sent();
     sent.iter().filter(|(_, fate)| crashed(*fate)).any(|(sent, _)| {

@@ -9,7 +9,7 @@ use breakwater_faults::{
     workloads,
 };
 
-use crate::{Cases, Known, know, late, stuck, times};
+use crate::{Cases, GOES_ON, Known, UNANSWERED, know, late, stuck, times};
 
 const ERRORS: [Fate; 9] = [
     Fate::Status(409),
@@ -22,8 +22,8 @@ const ERRORS: [Fate; 9] = [
     Fate::Refused,
     Fate::HalfBody,
 ];
-/// A request that is never answered is given up after 10 s, a watch after its own time-out; then the run goes on within 30 s.
-const LONGER: Duration = Duration::from_secs(10 + 30);
+/// A request that is never answered is given up, a watch after its own time-out; then the run goes on.
+const LONGER: Duration = UNANSWERED.saturating_add(GOES_ON);
 
 #[test]
 fn at_every_request() {
@@ -55,8 +55,7 @@ fn for_a_while() {
         Case { name: format!("{}: {error:?} at requests {from} to {}", known.workload.name, from + 7), setup }
     };
     let times = times(&known);
-    sweep(cases.count(), case, |played| stuck(played, times[played.workload.name]))
-        .expect_none("eight errors in a row");
+    sweep(cases.count(), case, |played| stuck(played, &times)).expect_none("eight errors in a row");
 }
 
 /// Of the requests that say when to look, each and the first ones in a row are told to come again in an hour: nobody waits for that.

@@ -53,9 +53,8 @@ fn late(played: &Played, limit: Duration) -> Vec<String> {
     late.then(|| format!("it took {:?}, longer than {limit:?}", played.time)).into_iter().collect()
 }
 
-/// What is wrong with a run that did not go on within half a minute after the last fault. A request that nobody answers is given up after
-/// ten seconds; who stands still does nothing meanwhile.
-fn stuck(played: &Played, calm: Duration) -> Vec<String> {
+/// What is wrong with a run that did not go on in time after the last fault; `times` are those without any.
+fn stuck(played: &Played, times: &BTreeMap<&'static str, Duration>) -> Vec<String> {
     let sent = played.network.sent();
     let faults = sent.iter().filter(|(_, fate)| *fate != Fate::Pass);
     let lasts = |sent: &Sent, fate: &Fate| match fate {
@@ -65,7 +64,7 @@ fn stuck(played: &Played, calm: Duration) -> Vec<String> {
     };
     let over = faults.map(|(sent, fate)| sent.at + lasts(sent, fate)).max();
     let begun = sent.first().map_or(Duration::ZERO, |(first, _)| first.at);
-    late(played, over.unwrap_or(begun).saturating_sub(begun) + GOES_ON + calm)
+    late(played, over.unwrap_or(begun).saturating_sub(begun) + GOES_ON + times[played.workload.name])
 }
 
 /// A workload, and what it takes when all is well.

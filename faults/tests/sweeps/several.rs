@@ -38,8 +38,7 @@ fn one_paused_at_every_request_and_woken_later() {
         Case { name: format!("{}: {pause:?} at request {index} of two operators", known.workload.name), setup }
     };
     let times = times(&known);
-    sweep(cases.count(), case, |played| stuck(played, times[played.workload.name]))
-        .expect_none("two operators, one paused");
+    sweep(cases.count(), case, |played| stuck(played, &times)).expect_none("two operators, one paused");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! from the store. The sweeps let every read lag all the same: nothing that a kill stands on is taken at its word, as each write names
 //! the version that it is based on. What no precondition can say is how many others are ready: that is as old as its list.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use breakwater_fake_apiserver::{Route, Verb, http::Request};
 use breakwater_faults::{
@@ -14,7 +14,7 @@ use breakwater_faults::{
     workloads,
 };
 
-use crate::{Cases, Known, know, late, stuck, times};
+use crate::{Cases, GOES_ON, Known, know, late, stuck, times};
 
 const FATES: [LineFate; 3] = [LineFate::Drop, LineFate::Double, LineFate::Swap];
 
@@ -30,7 +30,7 @@ fn every_line_of_every_watch() {
         Case { name: format!("{}: {fate:?} of line {line}", known.workload.name), setup }
     };
     let times = times(&known);
-    let in_time = |played: &Played| late(played, times[played.workload.name] + LONGER);
+    let in_time = |played: &Played| late(played, times[played.workload.name] + GOES_ON);
     sweep(cases.count(), case, in_time).expect_none("lines of watches");
 }
 
@@ -83,9 +83,6 @@ fn reads(known: &Known) -> Vec<(usize, u64)> {
     reads
 }
 
-/// A run goes on within so long after a read that was not true.
-const LONGER: Duration = Duration::from_secs(30);
-
 #[test]
 fn every_older_version_at_every_read() {
     let known = know(workloads::all());
@@ -100,7 +97,7 @@ fn every_older_version_at_every_read() {
         Case { name: format!("{of}: read {index} as of revision {revision}"), setup }
     };
     let times = times(&known);
-    let in_time = |played: &Played| late(played, times[played.workload.name] + LONGER);
+    let in_time = |played: &Played| late(played, times[played.workload.name] + GOES_ON);
     sweep(cases.count(), case, in_time).expect_none("older versions");
 }
 
@@ -123,5 +120,5 @@ fn all_reads_lag_for_a_while() {
         Case { name: format!("{}: reads {from} to {} lag", known.workload.name, from + count), setup }
     };
     let times = times(&known);
-    sweep(cases.count(), case, |played| stuck(played, times[played.workload.name])).expect_none("reads that lag");
+    sweep(cases.count(), case, |played| stuck(played, &times)).expect_none("reads that lag");
 }

@@ -83,7 +83,7 @@ pub fn decide(experiment: &ChaosExperiment, world: &World, now: Timestamp) -> De
 
 /// Whether the experiment has its verdict, for ever: it runs once, and has run.
 pub fn is_finished(experiment: &ChaosExperiment) -> bool {
-    let has_run = experiment.status.as_ref().and_then(|status| status.run.as_ref());
+    let has_run = experiment.run();
     has_run.is_some_and(|run| run.completed_at.is_some()) && !is_recurring(experiment)
 }
 

@@ -8,7 +8,6 @@ use breakwater_size::{
     Plan,
     audit::{self, Request},
     run::{Figures, Mark, Percentiles, between},
-    run_of,
     wait::{a_while, now, until},
 };
 use jiff::SignedDuration;
@@ -101,7 +100,7 @@ fn at_their_pace(asked: &[Request], count: usize, time: f64) -> Result<()> {
 
 /// Each run has begun, and none has ended.
 fn all_run(all: &[ChaosExperiment], count: usize) -> Result<()> {
-    let goes = |one: &&ChaosExperiment| run_of(one).is_some_and(|run| run.completed_at.is_none());
+    let goes = |one: &&ChaosExperiment| one.run().is_some_and(|run| run.completed_at.is_none());
     let run = all.iter().filter(goes).count();
     ensure!(run == count, "{run} of {count} are under way");
     Ok(())

@@ -3,13 +3,13 @@
 use std::{convert::Infallible, future::pending, time::Duration};
 
 use anyhow::{Result, ensure};
+use breakwater_service::files::raise_limit;
 use breakwater_size::{
     LISTEN, Operator, Plan,
     run::{Figures, Mark},
     wait::{a_while, now, until},
 };
 use jiff::SignedDuration;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
 
 use crate::{Place, at_once::nobody_failed};
@@ -32,7 +32,7 @@ const PROBE: Duration = Duration::from_secs(5);
 /// Thousands of connections on which nothing is asked, or one letter each second: the runs pass, and a kubelet is answered.
 pub async fn hold_up_nobody(place: &Place) -> Result<()> {
     let Place { plane, town, operator } = place;
-    let count = VISITORS.min(open_files()?.saturating_sub(OTHERS));
+    let count = VISITORS.min(raise_limit()?.saturating_sub(OTHERS));
     ensure!(count >= AT_LEAST, "{count} connections are all that this machine allows; see `ulimit -Hn`");
     town.quarter("visited").await?;
     let (from, names) = (Mark::set(plane, operator)?, vec!["visited".to_owned()]);
@@ -62,13 +62,6 @@ pub async fn hold_up_nobody(place: &Place) -> Result<()> {
     ensure!(figures.passed >= PASSED, "{} of {RUNNING} runs passed", figures.passed);
     ensure!(answered.iter().all(|answer| *answer), "a kubelet was not answered: {answered:?}");
     Ok(())
-}
-
-/// As many as this process may have.
-fn open_files() -> Result<u64> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    Ok(hard)
 }
 
 /// They come one after the other, and stay.

@@ -351,8 +351,7 @@ impl Sim {
         };
         let listed = self.pods.iter().filter(|pod| of_target.matches(&pod.labels));
         let targets = listed.map(|pod| Target::from_pod(&pod.object(self.now), false)).collect();
-        let recorded =
-            self.experiment.status.as_ref().and_then(|status| status.run.as_ref()).map(|run| run.clients.clone());
+        let recorded = self.experiment.run().map(|run| run.clients.clone());
         let now = self.now;
         let mut view = |of: &str| {
             let mine = self.clients.iter_mut().filter(|client| client.of == of);
