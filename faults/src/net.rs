@@ -48,6 +48,8 @@ pub enum Fate {
     HalfBody,
     /// A read is answered as of this revision; all else is answered.
     Stale(u64),
+    /// It is answered after so long.
+    Slow(Duration),
     /// The whole operator stands still for so long before it leaves.
     Paused(Duration),
 }
@@ -219,7 +221,7 @@ impl Network {
             }
             _ => {}
         }
-        wait(LATENCY / 2).await;
+        wait(if let Fate::Slow(time) = fate { time } else { LATENCY / 2 }).await;
         self.awake(process).await;
         alive(&dead).await;
         let as_of = if let Fate::Stale(revision) = fate { Some(revision) } else { None };
@@ -229,7 +231,7 @@ impl Network {
             document(code, &status.document())
         };
         let response = match fate {
-            Fate::Pass | Fate::DeadBefore | Fate::Paused(_) | Fate::Stale(_) => answer(),
+            Fate::Pass | Fate::DeadBefore | Fate::Slow(_) | Fate::Paused(_) | Fate::Stale(_) => answer(),
             Fate::DeadAfter => {
                 drop(answer());
                 dead.store(true, Ordering::SeqCst);

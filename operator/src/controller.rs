@@ -26,6 +26,7 @@ use crate::{
     error::{Error, in_time},
     metrics::Metrics,
     observe::{Observer, PAGE},
+    turns::Turns,
     world::World,
 };
 
@@ -42,10 +43,12 @@ const KILLS_AT_ONCE: usize = 16;
 /// One look may take so long, however many of its requests are not answered.
 const LOOK_LIMIT: Duration = Duration::from_secs(45);
 /// Experiments that are looked at side by side.
-const CONCURRENCY: u16 = 16;
-/// So many looks a second are made for no other reason than that time has passed: where more experiments than 400 are active, each
+pub const LOOKS_AT_ONCE: usize = 16;
+/// Looks that are made or wait for their turn; more would take memory, and have to wait all the same.
+const WAITING: u16 = 1024;
+/// So many looks a second are made for no other reason than that time has passed: where more experiments than 200 are active, each
 /// waits longer for its own. What happens is looked at at once.
-const LOOKS_A_SECOND: u32 = 200;
+const LOOKS_A_SECOND: u32 = 100;
 /// Where `kubectl apply` keeps the whole manifest.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -63,6 +66,8 @@ pub struct Context {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whose turn it is to be looked at.
+    pub turns: Turns,
 }
 
 /// The experiments that the operator knows of. `listed` is called once their first list has arrived; the store's own
@@ -114,9 +119,13 @@ pub async fn run(
     bells: mpsc::UnboundedReceiver<ObjectRef<ChaosExperiment>>,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let config = Config::default().concurrency(CONCURRENCY);
+    let turns = context.clone();
+    let shutdown = async move {
+        shutdown.await;
+        turns.turns.close();
+    };
     Controller::for_stream(stream, store)
-        .with_config(config)
+        .with_config(Config::default().concurrency(WAITING))
         .reconcile_on(bells.map(|experiment| key(Some(&experiment.name), experiment.namespace.as_deref())))
         .graceful_shutdown_on(shutdown)
         .run(reconcile, on_error, context.clone())
@@ -149,17 +158,6 @@ fn on_error(_: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
 }
 
 async fn reconcile(cached: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
-    let started = Instant::now();
-    // What is cut off is in the state of a crash, from which the next look goes on.
-    let result = tokio::time::timeout(LOOK_LIMIT, look(&cached, &context)).await.unwrap_or(Err(Error::Timeout));
-    context.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
-    if let Err(error) = &result {
-        tracing::warn!(%error, "a look at an experiment was broken off");
-    }
-    result
-}
-
-async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
     let cached = match &cached.0 {
         Ok(experiment) => experiment,
         Err(invalid) => {
@@ -169,16 +167,35 @@ async fn look(cached: &Guarded, context: &Context) -> Result<Action, Error> {
             return Ok(Action::await_change());
         }
     };
-    let key = ObjectRef::from_obj(cached);
-    // Where nothing is due, what is known is enough: an idle experiment sends no request. One that has a session is read, as the watch
-    // may be behind: a session that is ended too soon rings as it begins again, for ever.
-    let now = context.clock.now();
-    if !decide::is_active(cached, now) && !context.observer.attends(&key) {
-        let decision = decide::decide(cached, &World::default(), now);
-        if !decision.delete && cached.status.as_ref() == Some(&decision.status) {
-            return Ok(again(decision.requeue));
-        }
+    if let Some(idle) = idle(cached, &context) {
+        return Ok(idle);
     }
+    let holding = decide::holding(cached, context.clock.now()).map(|run| run.started_at);
+    let Some(_turn) = context.turns.take(holding).await else { return Ok(Action::await_change()) };
+    let started = Instant::now();
+    // What is cut off is in the state of a crash, from which the next look goes on. Those who wait need no room for their look yet.
+    let look = tokio::time::timeout(LOOK_LIMIT, Box::pin(look(cached, &context)));
+    let result = look.await.unwrap_or(Err(Error::Timeout));
+    context.metrics.reconcile_seconds.observe(started.elapsed().as_secs_f64());
+    if let Err(error) = &result {
+        tracing::warn!(%error, "a look at an experiment was broken off");
+    }
+    result
+}
+
+/// When to think of it again where nothing is due: what is known is enough then, and an idle experiment sends no request. One that has a
+/// session is read, as the watch may be behind: a session that is ended too soon rings as it begins again, for ever.
+fn idle(cached: &ChaosExperiment, context: &Context) -> Option<Action> {
+    let now = context.clock.now();
+    if decide::is_active(cached, now) || context.observer.attends(&ObjectRef::from_obj(cached)) {
+        return None;
+    }
+    let decision = decide::decide(cached, &World::default(), now);
+    (!decision.delete && cached.status.as_ref() == Some(&decision.status)).then(|| again(decision.requeue))
+}
+
+async fn look(cached: &ChaosExperiment, context: &Context) -> Result<Action, Error> {
+    let (key, now) = (ObjectRef::from_obj(cached), context.clock.now());
     let namespace = cached.namespace().unwrap_or_default();
     let closed = context.observer.closed(&namespace).await?;
     // What this operator has not begun, another one may serve: it is left alone, its status too.
@@ -309,17 +326,15 @@ async fn record(
     let planned_by = experiment.run().map(|run| run.id);
     let mut trouble = Error::Contended;
     for _ in 0..WRITES {
-        let Some(run) =
-            experiment.status.as_mut().and_then(|status| status.run.as_mut()).filter(|run| Some(run.id) == planned_by)
-        else {
-            return Ok(());
-        };
-        let before = run.clone();
+        // What was read stays as it is: it is tried with again where the next read fails.
+        let mut told = experiment.clone();
+        let run = told.status.as_mut().and_then(|status| status.run.as_mut());
+        let Some(run) = run.filter(|run| Some(run.id) == planned_by) else { return Ok(()) };
         decide::outcomes(run, attempts);
-        if *run == before {
+        if told.run() == experiment.run() {
             return Ok(());
         }
-        match write(experiments, &experiment).await {
+        match write(experiments, &told).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_conflict() => {}
             Err(error) => {

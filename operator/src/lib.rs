@@ -30,6 +30,7 @@ pub mod scope;
 pub mod serve;
 pub mod session;
 pub mod together;
+pub mod turns;
 pub mod underway;
 pub mod watches;
 pub mod workload;

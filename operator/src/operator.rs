@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     apply::Hands,
     clock::Clock,
-    controller::Context,
+    controller::{Context, LOOKS_AT_ONCE},
     fetch::{Fetch, Http},
     halt::Halt,
     metrics::Metrics,
@@ -21,6 +21,7 @@ use crate::{
     observe::{Observer, OwnPod},
     requests,
     scope::Scope,
+    turns::Turns,
 };
 
 /// What an operator stands on.
@@ -94,7 +95,8 @@ pub async fn run(
     let listed = move || {
         ready.send_replace(true);
     };
-    let context = Arc::new(Context { client: effects, observer, hands, clock, metrics });
+    let context =
+        Arc::new(Context { client: effects, observer, hands, clock, metrics, turns: Turns::new(LOOKS_AT_ONCE) });
     let stop = CancellationToken::new();
     let mut running = pin!(namespaces::run(context, reads, &identity.scope, listed, bells, stop.clone()));
     tokio::select! {

@@ -41,7 +41,9 @@ impl Operator {
     /// # Errors
     /// Where it does not.
     pub async fn start(program: &Path, kubeconfig: &Path, log: &Path) -> Result<Self> {
-        let environment = [("KUBECONFIG", kubeconfig.as_os_str()), ("RUST_LOG", "warn".as_ref())];
+        // One heap, as in the chart.
+        let environment =
+            [("KUBECONFIG", kubeconfig.as_os_str()), ("RUST_LOG", "warn".as_ref()), ("MALLOC_ARENA_MAX", "1".as_ref())];
         ensure!(program.is_file(), "{} is not there", program.display());
         let line = [OsStr::new(FILES), program.as_os_str(), OsStr::new("--listen"), OsStr::new(LISTEN)];
         let child = program::start(Path::new("/usr/bin/prlimit"), line, &environment, log)?;

@@ -6,7 +6,7 @@ use breakwater_crds::{
 };
 use jiff::Timestamp;
 
-use super::{effect, elapsed, is_aborted, record};
+use super::{effect, elapsed, is_aborted, is_held, record};
 use crate::world::World;
 
 /// Replicas that a message names; the status has them all.
@@ -277,7 +277,7 @@ impl View<'_> {
     }
 
     fn held(&self) -> bool {
-        self.run.hold_until.is_some_and(|end| self.now < end)
+        is_held(self.run, self.now)
     }
 
     fn rolls_out(&self) -> bool {

@@ -101,6 +101,15 @@ pub fn running(status: &ChaosExperimentStatus) -> Option<&Run> {
     status.run.as_ref().filter(|run| run.completed_at.is_none())
 }
 
+/// The run that holds an outage: what replaces a killed pod is killed as soon as it serves.
+pub fn holding(experiment: &ChaosExperiment, now: Timestamp) -> Option<&Run> {
+    experiment.status.as_ref().and_then(running).filter(|run| is_held(run, now))
+}
+
+fn is_held(run: &Run, now: Timestamp) -> bool {
+    run.hold_until.is_some_and(|end| now < end)
+}
+
 /// Where the experiment stands and why, for people and for the conditions.
 fn say(status: &mut ChaosExperimentStatus, phase: Phase, reason: Reason, message: impl Into<String>) {
     status.phase = Some(phase);

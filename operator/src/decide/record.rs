@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     SILENCE_LIMIT,
     effect::{Notice, deadline, is_pending},
-    elapsed, plus,
+    elapsed, is_held, plus,
 };
 use crate::{
     error::API_LIMIT,
@@ -144,7 +144,7 @@ pub fn targets(run: &mut Run, world: &World, now: Timestamp) {
     if !ready && run.targets_lost_at.is_none() {
         run.targets_lost_at = Some(now);
     }
-    let held = run.hold_until.is_some_and(|end| now < end);
+    let held = is_held(run, now);
     if ready && !held && run.targets_ready_at.is_none() && run.targets_lost_at.is_some() {
         run.targets_ready_at = Some(now);
     }

@@ -19,7 +19,7 @@ use crate::{Place, Sizes, at_once::nobody_failed};
 /// Runs share a namespace, so many of them.
 const A_NAMESPACE: usize = 50;
 /// Looks that are made a second for no other reason than that time has passed, as the documents say.
-const LOOKS_A_SECOND: f64 = 200.0;
+const LOOKS_A_SECOND: f64 = 100.0;
 /// Where that leaves more, an experiment is looked at so often.
 const LOOK: f64 = 2.0;
 /// All are under way for so long, in which is measured.
