@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, KillRecord, Outcome, Phase, Reason, Run};
 use breakwater_fake_apiserver::Change;
+use breakwater_operator::decide;
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -306,7 +307,8 @@ impl<'a> Judge<'a> {
         let sent = self.played.network.sent();
         let late: Vec<_> = sent[self.played.quiet_from..].iter().filter(|(sent, _)| !sent.is_watching()).collect();
         // What somebody changed may be told late, or never: what is gone by a line that was lost is read again and again.
-        let told_late = self.played.network.withheld() > 0 && !self.played.happenings.is_empty();
+        let gone = steps.iter().any(|step| matches!(step, Step::ExperimentGone(_)));
+        let told_late = self.played.network.withheld() > 0 && (gone || !self.played.happenings.is_empty());
         let quiet = self.played.ended && self.played.workload.runs == 1 && !told_late;
         if let Some((first, _)) = late.first().filter(|_| quiet) {
             self.fails(format!("{} requests after the end, first {} {}", late.len(), first.method, first.path));
@@ -343,7 +345,9 @@ impl<'a> Judge<'a> {
     fn left_alone(&self, status: Option<&ChaosExperimentStatus>) -> bool {
         let opted_out = self.played.happenings.iter().any(|(_, happening)| *happening == Happening::OptOut);
         let died = self.played.processes > self.played.skews.len();
-        self.played.label_required && opted_out && (died || status.is_none_or(|status| status.run.is_none()))
+        self.played.label_required
+            && opted_out
+            && (died || status.is_none_or(|status| decide::running(status).is_none()))
     }
 
     /// What the record says of kills is what happened.

@@ -1,9 +1,10 @@
 //! Each error at every request; and an API server that is away for a while.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use breakwater_faults::{
-    lab::{Played, Setup},
+    history::{last, steps},
+    lab::{Played, Setup, play},
     net::{Fate, Sent},
     sweep::{Case, sweep},
     workloads,
@@ -84,4 +85,33 @@ fn an_hour_is_asked_for_by_every_list_and_watch() {
     // Three of them, one after the other.
     let in_time = |played: &Played| late(played, times[played.workload.name] + LONGER * 3);
     sweep(known.len() * longest, case, in_time).expect_none("an hour is asked for");
+}
+
+/// Somebody else has written when the outcome of the first kill is to be, and then the status cannot be read: the outcome is written
+/// all the same.
+#[test]
+fn at_the_outcome_of_a_kill() {
+    let all = workloads::all();
+    let outcome = |played: &Played| Some(last(&steps(&played.server))?.run()?.kills.first()?.outcome);
+    let calm = all.iter().map(|workload| (workload.name, outcome(&play(Setup::calm(workload)))));
+    let calm: BTreeMap<_, _> = calm.collect();
+    let case = |number: usize| {
+        let workload = &all[number];
+        let mut killed = false;
+        let mut errors = [("PUT", Fate::Status(409)), ("GET", Fate::AnswerLost)].into_iter().peekable();
+        let plan = Box::new(move |sent: &Sent| {
+            let of_the_status = killed && sent.path.contains("/chaosexperiments/outage");
+            killed |= sent.is_kill();
+            let error = errors.next_if(|(method, _)| of_the_status && sent.method == *method);
+            error.map_or(Fate::Pass, |(_, error)| error)
+        });
+        let name = format!("{}: 409, then an error", workload.name);
+        Case { name, setup: Setup { plan, ..Setup::calm(workload) } }
+    };
+    let told = |played: &Played| {
+        let (is, was) = (outcome(played), calm[played.workload.name]);
+        let wrong = (is != was).then(|| format!("the first kill is told as {is:?}, without the errors as {was:?}"));
+        wrong.into_iter().collect()
+    };
+    sweep(all.len(), case, told).expect_none("errors at an outcome");
 }

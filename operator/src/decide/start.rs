@@ -80,7 +80,7 @@ fn recurring(
     }
     let due = calendar.due(next, now, signed(schedule));
     status.missed_runs = plus(status.missed_runs, due.missed);
-    let mut decision = match due.start {
+    let mut decision = match due.start.filter(|start| !is_used(&status, *start)) {
         None => scheduled(status, calendar, now),
         Some(start) => {
             status.next_schedule_time = calendar.after(if sabotage::has(Defect::CatchUpBurst) { next } else { now });
@@ -91,6 +91,12 @@ fn recurring(
         decision.notices.push(Notice::missed(due.missed));
     }
     decision
+}
+
+/// Whether a run was begun for this start: where clocks differ by years, what is due may have been before.
+fn is_used(status: &ChaosExperimentStatus, start: Timestamp) -> bool {
+    let last = status.run.as_ref().and_then(|run| run.scheduled_at);
+    status.history.iter().filter_map(|run| run.scheduled_at).chain(last).any(|used| used == start)
 }
 
 fn scheduled(status: ChaosExperimentStatus, calendar: &Calendar, now: Timestamp) -> Decision {

@@ -68,6 +68,21 @@ fn starts_that_are_missed_are_counted_and_one_at_most_is_made_up_for() {
 }
 
 #[test]
+fn a_start_is_used_once_whatever_clocks_show() {
+    let mut sim = scheduled("cron: '*/5 * * * *', startingDeadline: 10m");
+    sim.look(Fault::None);
+    sim.until(LIMIT, |sim| sim.status().runs == 1 && sim.run().completed_at.is_some());
+    // An operator whose clock is years behind finds the next start far away, and this one finds a start of years ago that was missed.
+    for years in [-20, 20] {
+        sim.jump(SignedDuration::from_hours(years * 24 * 365));
+        sim.look(Fault::None);
+    }
+    assert!(sim.status().missed_runs > 0, "it was as is said here");
+    sim.until(LIMIT, |sim| sim.status().runs == 2);
+    assert_eq!(sim.run().scheduled_at, Some(at("2026-12-01T09:10:00Z")), "09:05 has had its run");
+}
+
+#[test]
 fn starts_that_fall_into_a_run_are_skipped_and_the_next_start_is_always_true() {
     let mut sim = scheduled("cron: '* * * * *'");
     sim.experiment.spec.kill.as_mut().unwrap().hold_for = Some("2m30s".parse().unwrap());
