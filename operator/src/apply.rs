@@ -67,7 +67,10 @@ impl Hands {
             attempt = self.try_kill(experiment, victim).await;
         }
         let refused = match attempt {
-            Err(Error::Api(kube::Error::Api(status))) if status.code < 500 && !matches!(status.code, 409 | 429) => {
+            // Nobody refuses a kill by 410: that is about versions.
+            Err(Error::Api(kube::Error::Api(status)))
+                if status.code < 500 && !matches!(status.code, 409 | 410 | 429) =>
+            {
                 failed(victim, format!("the API server refused: {}", status.message))
             }
             other => other?,

@@ -80,10 +80,11 @@ fn recurring(
     }
     let due = calendar.due(next, now, signed(schedule));
     status.missed_runs = plus(status.missed_runs, due.missed);
-    let mut decision = match due.start.filter(|start| !is_used(&status, *start)) {
+    let bursts = sabotage::has(Defect::CatchUpBurst);
+    let mut decision = match due.start.filter(|start| bursts || !is_used(&status, *start)) {
         None => scheduled(status, calendar, now),
         Some(start) => {
-            status.next_schedule_time = calendar.after(if sabotage::has(Defect::CatchUpBurst) { next } else { now });
+            status.next_schedule_time = calendar.after(if bursts { next } else { now });
             begin(experiment, status, Some(start), now)
         }
     };
