@@ -345,9 +345,7 @@ impl<'a> Judge<'a> {
     fn left_alone(&self, status: Option<&ChaosExperimentStatus>) -> bool {
         let opted_out = self.played.happenings.iter().any(|(_, happening)| *happening == Happening::OptOut);
         let died = self.played.processes > self.played.skews.len();
-        self.played.label_required
-            && opted_out
-            && (died || status.is_none_or(|status| decide::running(status).is_none()))
+        self.played.label_required && opted_out && (died || status.and_then(decide::running).is_none())
     }
 
     /// What the record says of kills is what happened.

@@ -149,18 +149,28 @@ struct Lab {
     namespace_gone: Option<Duration>,
 }
 
-fn wall(opened: Instant) -> Timestamp {
+/// What a clock shows that is not off, in a laboratory that opened at this moment of virtual time.
+pub fn wall(opened: Instant) -> Timestamp {
     OPENS + SignedDuration::try_from(opened.elapsed()).unwrap_or_default()
+}
+
+/// An API server with the laboratory's namespaces.
+///
+/// # Panics
+/// Where it refuses them.
+pub fn server(opened: Instant) -> FakeApiServer {
+    let server = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], move || wall(opened));
+    for namespace in [NAMESPACE, SYSTEM] {
+        let body = json!({"metadata": {"name": namespace}});
+        server.call("admin", Method::POST, "/api/v1/namespaces", &body).expect("it is created");
+    }
+    server
 }
 
 impl Lab {
     fn open(setup: Setup) -> Self {
         let opened = Instant::now();
-        let server = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], move || wall(opened));
-        for namespace in [NAMESPACE, SYSTEM] {
-            let body = json!({"metadata": {"name": namespace}});
-            server.call("admin", Method::POST, "/api/v1/namespaces", &body).expect("it is created");
-        }
+        let server = server(opened);
         if setup.label_required {
             let body = json!({"metadata": {"labels": {LABEL: ALLOWED}}});
             server.call("admin", Method::PATCH, SHOP, &body).expect("it opts in");

@@ -4,16 +4,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::http::Method;
-use breakwater_crds::ChaosExperiment;
-use breakwater_fake_apiserver::{FakeApiServer, Kind};
 use breakwater_faults::{
     clients::Clients,
-    lab::{EXPERIMENTS, NAMESPACE, OPENS},
+    lab::{EXPERIMENTS, server, wall},
     net::{Fate, LineFate, Network, Sent},
-    process::{Process, SYSTEM},
+    process::Process,
     workloads::{self, Workload},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -27,12 +25,7 @@ const WATCHED: Duration = Duration::from_secs(500);
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_look_has_its_turn() {
     let opened = Instant::now();
-    let now = move || -> Timestamp { OPENS + SignedDuration::try_from(opened.elapsed()).unwrap_or_default() };
-    let server = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], now);
-    for namespace in [NAMESPACE, SYSTEM] {
-        let body = json!({"metadata": {"name": namespace}});
-        server.call("admin", Method::POST, "/api/v1/namespaces", &body).expect("it is created");
-    }
+    let server = server(opened);
     let crowded = Workload { more: "  timeout: 30m\n", ..workloads::all().remove(0) };
     for number in 0..COUNT {
         let body = crowded.experiment(&format!("crowded-{number}"));
@@ -40,7 +33,8 @@ async fn who_waits_for_a_look_has_its_turn() {
     }
     let slow = |sent: &Sent| if sent.is_watching() { Fate::Pass } else { Fate::Slow(SLOW) };
     let network = Network::new(server.clone(), Box::new(slow), Box::new(|_| LineFate::Pass), None);
-    let _operator = Process::start(1, &network, Arc::new(Clients::default()), now, SignedDuration::ZERO, false);
+    let _operator =
+        Process::start(1, &network, Arc::new(Clients::default()), move || wall(opened), SignedDuration::ZERO, false);
     sleep(WATCHED).await;
 
     let mut looks = BTreeMap::<String, usize>::new();

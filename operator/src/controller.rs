@@ -1,7 +1,7 @@
 //! One look at an experiment: get it afresh → look at the world → decide → write the status → do the effects.
 #![allow(clippy::disallowed_methods, reason = "the edge: here it is measured how long a look takes")]
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome};
 use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future::join_all, stream};
@@ -299,7 +299,7 @@ async fn do_effects(
         }
         attempts.push(attempt);
     }
-    let recorded = record(experiments, experiment.clone(), &attempts).await;
+    let recorded = record(experiments, experiment, &attempts).await;
     // Events are for people: slow ones do not hold up the next kill.
     let events = join_all(notices.iter().map(|notice| context.hands.publish(experiment, notice)));
     if tokio::time::timeout(EVENTS_LIMIT, events).await.is_err() {
@@ -317,7 +317,7 @@ fn is_blocked(experiment: &ChaosExperiment, victim: &Victim) -> bool {
 /// so a write that fails is tried again.
 async fn record(
     experiments: &Api<ChaosExperiment>,
-    mut experiment: ChaosExperiment,
+    experiment: &ChaosExperiment,
     attempts: &[Attempt],
 ) -> Result<(), Error> {
     if attempts.is_empty() {
@@ -325,13 +325,14 @@ async fn record(
     }
     let planned_by = experiment.run().map(|run| run.id);
     let mut trouble = Error::Contended;
+    let mut read = Cow::Borrowed(experiment);
     for _ in 0..WRITES {
         // What was read stays as it is: it is tried with again where the next read fails.
-        let mut told = experiment.clone();
+        let mut told = ChaosExperiment::clone(&read);
         let run = told.status.as_mut().and_then(|status| status.run.as_mut());
         let Some(run) = run.filter(|run| Some(run.id) == planned_by) else { return Ok(()) };
         decide::outcomes(run, attempts);
-        if told.run() == experiment.run() {
+        if told.run() == read.run() {
             return Ok(());
         }
         match write(experiments, &told).await {
@@ -343,7 +344,7 @@ async fn record(
             }
         }
         match in_time(experiments.get_opt(&experiment.name_any())).await {
-            Ok(Some(fresh)) => experiment = fresh,
+            Ok(Some(fresh)) => read = Cow::Owned(fresh),
             Ok(None) => return Ok(()),
             Err(error) => trouble = error,
         }

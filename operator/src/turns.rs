@@ -80,8 +80,8 @@ impl State {
     /// Who has the turn that is free.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let left = self.free.checked_sub(1)?;
-        let other = (self.given + 1).is_multiple_of(FOR_OTHERS);
-        let other = self.waiting.range((OTHERS, 0)..).next().filter(|_| other);
+        let is_for_others = (self.given + 1).is_multiple_of(FOR_OTHERS);
+        let other = self.waiting.range((OTHERS, 0)..).next().filter(|_| is_for_others);
         let rank = *other.or_else(|| self.waiting.first_key_value())?.0;
         (self.free, self.given) = (left, self.given + 1);
         self.waiting.remove(&rank)
@@ -112,8 +112,8 @@ mod tests {
         let turns = Turns::new(1);
         let (had, seen) = (turns.take(None).await, Mutex::new(vec![]));
         let asks =
-            [None, second(9), second(7), None, second(9)].into_iter().enumerate().map(async |(number, began)| {
-                let _turn = turns.take(began).await;
+            [None, second(9), second(7), None, second(9)].into_iter().enumerate().map(async |(number, holding)| {
+                let _turn = turns.take(holding).await;
                 seen.lock().unwrap().push(number);
                 tokio::task::yield_now().await;
             });
