@@ -56,6 +56,11 @@ chaos.breakwater.dev/experiments
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "breakwater.serviceAccountName" . }}
 {{- end }}
 
+{{/* In CEL: whether a request is the operator's. */}}
+{{- define "breakwater.asksAsOperator" -}}
+request.userInfo.username == {{ include "breakwater.operatorUser" . | quote }}
+{{- end }}
+
 {{/* Policies belong to no namespace, releases do: so the name has both. Takes (dict "root" $ "name" "rights"). */}}
 {{- define "breakwater.policyName" -}}
 {{ include "breakwater.fullname" .root }}.{{ .root.Release.Namespace }}.{{ .name }}
@@ -85,9 +90,9 @@ matchResources:
 {{- $label := printf "namespaceObject.metadata.?labels['%s'].orValue('') == 'allowed'" (include "breakwater.optInLabel" .) }}
 {{- $served := $label }}
 {{- if $operator.watchNamespaces }}
-{{- $served = printf "request.namespace in %s" (toJson $operator.watchNamespaces | replace "\"" "'") }}
+{{- $served = printf "request.namespace in %s" (toJson $operator.watchNamespaces) }}
 {{- else if not $operator.requireLabel }}
-{{- $served = printf "(request.namespace != '%s' || %s)" .Release.Namespace $label }}
+{{- $served = printf "(request.namespace != %q || %s)" .Release.Namespace $label }}
 {{- end }}
 {{- printf "!(request.namespace in %s) && %s" (include "breakwater.neverNamespaces" .) $served }}
 {{- end }}
@@ -101,8 +106,8 @@ matchResources:
 {{/* Labels; all take (dict "root" $ "component" "operator") -------------------------------------------------------- */}}
 
 {{- define "breakwater.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "breakwater.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "breakwater.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -120,12 +125,17 @@ app: {{ .component }}
 {{ include "breakwater.labels" . }}
 {{- end }}
 
+{{/* What the user adds never replaces ours; takes (dict "labels" TEXT "more" VALUES). */}}
+{{- define "breakwater.labelsAnd" -}}
+{{- merge (fromYaml .labels) .more | toYaml }}
+{{- end }}
+
 {{/* Pods --------------------------------------------------------------------------------------------------------- */}}
 
-{{/* A pod's labels and annotations; takes (dict "labels" TEXT "workload" VALUES). What the user adds never replaces ours. */}}
+{{/* A pod's labels and annotations; takes (dict "labels" TEXT "workload" VALUES). */}}
 {{- define "breakwater.podMetadata" -}}
 labels:
-  {{- merge (fromYaml .labels) .workload.podLabels | toYaml | nindent 2 }}
+  {{- include "breakwater.labelsAnd" (dict "labels" .labels "more" .workload.podLabels) | nindent 2 }}
 {{- with .workload.podAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -165,7 +175,7 @@ securityContext:
 
 {{- define "breakwater.ownEnv" -}}
 {{- range $name, $value := .env }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}

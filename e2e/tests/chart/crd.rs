@@ -25,7 +25,7 @@ fn it_is_rendered_whole_and_kept_on_uninstall() {
 }
 
 /// Where two values differ first; 0 and 0.0 are one number. The whole definition would be too much to read.
-fn difference(path: &str, left: &Value, right: &Value) -> Option<String> {
+pub fn difference(path: &str, left: &Value, right: &Value) -> Option<String> {
     match (left, right) {
         (Value::Object(l), Value::Object(r)) => {
             let keys = l.keys().chain(r.keys());

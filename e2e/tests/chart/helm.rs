@@ -54,8 +54,13 @@ pub fn template_text(args: &[&str]) -> String {
 /// The objects that `helm template ARGS` renders.
 pub fn template(args: &[&str]) -> Vec<Value> {
     let text = template_text(args);
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    documents.into_iter().filter(|document| !document.is_null()).collect()
+    parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// The objects in what helm prints, or why it is no YAML.
+pub fn parse(text: &str) -> Result<Vec<Value>, String> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
 /// What `helm template ARGS` says when it refuses.

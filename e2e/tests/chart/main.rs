@@ -5,6 +5,7 @@
 mod crd;
 mod dockerfile;
 mod helm;
+mod hostile;
 mod monitoring;
 mod network;
 mod notes;

@@ -1,7 +1,7 @@
 //! Who may reach whom, where the network plug-in enforces it: every pod that is installed is meant by exactly one policy, and
 //! what the pods ask of each other is allowed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     helm::{find, template, title},
@@ -60,7 +60,7 @@ fn the_demo_is_reached_by_those_that_ask_it_and_by_nobody_else() {
             assert_eq!(namespace.and_then(Value::as_str), elsewhere, "{} {direction}: {pod}", title(policy));
         }
     }
-    assert_eq!(backend["spec"]["egress"], serde_json::json!([]), "a backend asks nobody");
+    assert_eq!(backend["spec"]["egress"], json!([]), "a backend asks nobody");
 }
 
 #[test]
@@ -68,6 +68,45 @@ fn a_client_of_something_else_may_ask_it() {
     for value in ["demo.client.backendUrl=http://shop.example/", "demo.client.env.CLIENT_FALLBACK=last-good"] {
         let objects = template(&[OPTIONAL, &["--set", value]].concat());
         let policy = find(&objects, "NetworkPolicy harbour/client");
-        assert_eq!(policy["spec"]["policyTypes"], serde_json::json!(["Ingress"]), "{value}");
+        assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress"]), "{value}");
     }
+}
+
+/// What the operator's policy says with these values.
+fn operators(args: &[&str]) -> Value {
+    find(&template(&[OPTIONAL, args].concat()), "NetworkPolicy harbour/breakwater-operator")["spec"].clone()
+}
+
+#[test]
+fn the_operator_asks_names_the_api_server_and_pods_where_experiments_run() {
+    let labelled = json!({"matchLabels": {"chaos.breakwater.dev/experiments": "allowed"}});
+    let named = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "quay"]});
+    for (values, namespaces) in [
+        ("operator.requireLabel=true", labelled),
+        ("operator.requireLabel=false", json!({})),
+        ("operator.watchNamespaces={shop,quay}", json!({"matchExpressions": [named]})),
+    ] {
+        let policy = operators(&["--set", values]);
+        assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]), "{values}");
+        let wanted = json!([
+            {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+            {"ports": [{"port": 443}, {"port": 6443}]},
+            {"to": [{"podSelector": {}, "namespaceSelector": namespaces}]},
+        ]);
+        assert_eq!(policy["egress"], wanted, "{values}");
+    }
+}
+
+#[test]
+fn where_the_api_server_is_and_who_reads_metrics_can_be_said() {
+    let http = json!([{"port": "http"}]);
+    assert_eq!(operators(&[])["ingress"], json!([{"ports": http}]), "everybody, at the endpoints alone");
+
+    let reader = json!({"namespaceSelector": {"matchLabels": {"team": "metrics"}}});
+    let from = format!("networkPolicy.metricsFrom=[{reader}]");
+    let server = r#"networkPolicy.apiServer={"ports": [8443], "cidrs": ["10.0.0.1/32", "::1/128"]}"#;
+    let policy = operators(&["--set-json", &from, "--set-json", server]);
+    assert_eq!(policy["ingress"], json!([{"ports": http, "from": [reader]}]));
+    let blocks = json!([{"ipBlock": {"cidr": "10.0.0.1/32"}}, {"ipBlock": {"cidr": "::1/128"}}]);
+    assert_eq!(policy["egress"][1], json!({"ports": [{"port": 8443}], "to": blocks}));
 }

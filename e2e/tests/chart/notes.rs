@@ -1,6 +1,7 @@
 //! What `helm install` prints at the end can be typed as it stands.
 
 use breakwater_crds::ChaosExperiment;
+use serde_json::json;
 
 use crate::helm::{helm, read};
 
@@ -12,15 +13,30 @@ fn notes(args: &[&str]) -> String {
     notes.to_owned()
 }
 
-#[test]
-fn the_experiment_is_the_example_of_a_backend_outage() {
-    let notes = notes(&[]);
+fn parse(text: &str) -> ChaosExperiment {
+    serde_saphyr::from_str(text).expect("an experiment")
+}
+
+/// The experiment that the notes say how to apply.
+fn shown(args: &[&str]) -> ChaosExperiment {
+    let notes = notes(args);
     let (_, rest) = notes.split_once("kubectl -n harbour apply -f - <<'EOF'\n").expect("a command with an experiment");
     let (shown, _) = rest.split_once("\nEOF\n").expect("an end of it, at the beginning of a line");
-    let parse = |text| serde_saphyr::from_str::<ChaosExperiment>(text).expect("an experiment");
-    let (shown, example) = (parse(shown), parse(&read("crds/examples/backend-outage.yaml")));
+    parse(shown)
+}
+
+#[test]
+fn the_experiment_is_the_example_of_a_backend_outage() {
+    let (shown, example) = (shown(&[]), parse(&read("crds/examples/backend-outage.yaml")));
     assert_eq!(shown.metadata.name, example.metadata.name);
     assert_eq!(serde_json::to_value(shown.spec).unwrap(), serde_json::to_value(example.spec).unwrap());
+}
+
+#[test]
+fn a_breakers_name_does_not_end_the_experiment() {
+    let name = "backend # \"it's\": all\nEOF\nkubectl delete namespace harbour";
+    let shown = shown(&["--set-json", &format!("demo.client.breakerName={}", json!(name))]);
+    assert_eq!(shown.spec.observe.clients[0].breaker, name);
 }
 
 #[test]

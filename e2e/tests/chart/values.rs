@@ -176,6 +176,14 @@ fn a_wrong_value_is_refused_by_name() {
         ("operator.watchNamespaces={kube-system}", "watchNamespaces"),
         ("operator.podLabels.version=2", "version"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
+        ("image.registry=https://example", "registry"),
+        ("image.tag=edge:1", "tag"),
+        ("fullnameOverride=Tide", "fullnameOverride"),
+        (r"operator.haltConfigMap=stop\, secrets", "haltConfigMap"),
+        ("operator.serviceAccount.name=captain hook", "serviceAccount"),
+        ("operator.podLabels.team=a b", "team"),
+        ("operator.resources.limits.cpu=much", "cpu"),
+        ("networkPolicy.apiServer.cidrs={10.0.0.1}", "cidrs"),
     ] {
         let said = refusal(&["--set", value]);
         assert!(said.contains(named), "helm refuses {value} without naming {named}:\n{said}");
