@@ -59,6 +59,17 @@ pub struct Mutant {
     pub manifest: Value,
 }
 
+/// What chance starts from in a test: always the same, unless `BREAKWATER_SEED=7` asks for another. What a test prints is shown where it
+/// fails.
+///
+/// # Panics
+/// Where that is no number.
+pub fn seed() -> u64 {
+    let seed = std::env::var("BREAKWATER_SEED").map_or(1, |seed| seed.parse().expect("BREAKWATER_SEED is a number"));
+    println!("played again with BREAKWATER_SEED={seed}");
+    seed
+}
+
 /// The examples as they are.
 ///
 /// # Panics

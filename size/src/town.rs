@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use breakwater_crds::ChaosExperiment;
+use breakwater_crds::{ChaosExperiment, Verdict};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -350,11 +350,11 @@ fn record(number: usize) -> Value {
 /// With what it said.
 pub fn ensure_passed(one: &ChaosExperiment) -> Result<()> {
     let status = one.status.as_ref().context("it has a status")?;
-    let verdict = status.verdict.map(|verdict| format!("{verdict:?}"));
     ensure!(
-        verdict.as_deref() == Some("Passed"),
-        "{}: {verdict:?} {:?} {:?}",
+        status.verdict == Some(Verdict::Passed),
+        "{}: {:?} {:?} {:?}",
         one.name_any(),
+        status.verdict,
         status.reason,
         status.message
     );

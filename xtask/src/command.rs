@@ -6,6 +6,22 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+/// What tells tests how much to play, or which part of it.
+const CHOICES: [&str; 7] = [
+    "BREAKWATER_EVERY",
+    "BREAKWATER_LONG",
+    "BREAKWATER_LONG_KILLS",
+    "BREAKWATER_LONG_SEED",
+    "BREAKWATER_SEED",
+    "PROPTEST_CASES",
+    "PROPTEST_RNG_SEED",
+];
+
+/// Hands none of the choices on that our own environment has: a check is the same for everybody.
+pub fn without_choices(command: &mut Command) -> &mut Command {
+    CHOICES.iter().fold(command, |command, choice| command.env_remove(choice))
+}
+
 /// Runs a program on our terminal; an error when it fails.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start `{}`", line(command)))?;
@@ -48,4 +64,21 @@ pub fn find(program: &str) -> Option<PathBuf> {
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_made_by_the_check_alone() {
+        let mut command = Command::new("env");
+        // What we hand on by ourselves stands for what comes from outside.
+        command.env("BREAKWATER_EVERY", "100").env("BREAKWATER_SEED", "7").env("KUBECONFIG", "here");
+        without_choices(&mut command).env("BREAKWATER_LONG", "1");
+        let told = output(&mut command).unwrap();
+        let has = |line: &str| told.lines().any(|one| one == line);
+        assert!(has("BREAKWATER_LONG=1") && has("KUBECONFIG=here"), "{told}");
+        assert!(!told.contains("BREAKWATER_EVERY") && !told.contains("BREAKWATER_SEED"), "{told}");
+    }
 }

@@ -11,21 +11,25 @@ use crate::{command, wait};
 
 const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 
-/// Checks what can be checked here, and says what cannot.
+/// What the checkout itself tells: licences, duplicates and sources.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    let program = DENY.install(workspace)?;
-    let deny = |arguments: &[&str]| {
-        let mut command = Command::new(&program);
-        command.args(["--all-features"]).args(arguments).current_dir(&workspace.root);
-        command
-    };
-    command::run(&mut deny(&["check", "bans", "licenses", "sources"]))?;
-    if can_fetch(deny(&["fetch", "db"]))? {
-        command::run(&mut deny(&["check", "--disable-fetch", "advisories"]))
-    } else {
-        println!("NOT CHECKED: advisories. Their database, on github.com, cannot be reached from here.");
-        Ok(())
+    command::run(&mut deny(workspace, &["check", "bans", "licenses", "sources"])?)
+}
+
+/// Known vulnerabilities; false where their database is out of reach.
+pub fn check_advisories(workspace: &Workspace) -> Result<bool> {
+    if !can_fetch(deny(workspace, &["fetch", "db"])?)? {
+        println!("The database of advisories, on github.com, cannot be reached from here.");
+        return Ok(false);
     }
+    command::run(&mut deny(workspace, &["check", "--disable-fetch", "advisories"])?)?;
+    Ok(true)
+}
+
+fn deny(workspace: &Workspace, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(DENY.install(workspace)?);
+    command.args(["--all-features"]).args(arguments).current_dir(&workspace.root);
+    Ok(command)
 }
 
 /// A network that answers nothing at all must not hold up the rest.

@@ -27,6 +27,13 @@ pub fn bench(args: &Args) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Runs the benchmark with as little as it can do, so that it is known to work.
+pub fn bench_briefly(workspace: &Workspace) -> Result<()> {
+    let mut run = with_programs(workspace, &["run"])?;
+    let little = ["--sizes", "1", "--idle", "0", "--crowd", "0", "--idling", "1", "--spread", "0"];
+    command::run(run.arg("--").args(little))
+}
+
 /// Runs the tests, at the full size.
 pub fn test(workspace: &Workspace) -> Result<()> {
     let mut test = with_programs(workspace, &["test"])?;

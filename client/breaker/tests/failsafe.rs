@@ -1,11 +1,14 @@
 //! Failsafe's consecutive policy as an oracle: on traces of one call after the other both do the same.
 
+mod cases;
+
 use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use breakwater_breaker::{Breaker, ManualClock, OpenTime, Policy, Settings, State};
+use cases::cases;
 use failsafe::{CircuitBreaker, Config, Instrument, failure_policy};
 use proptest::prelude::*;
 
@@ -39,7 +42,7 @@ fn let_the_clock_move() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+    #![proptest_config(cases(500))]
 
     #[test]
     #[cfg_attr(miri, ignore = "the oracle is not ours, and waits for the clock")]

@@ -1,5 +1,6 @@
 //! The breaker against a naive reference that derives everything from lists of what happened.
 
+mod cases;
 mod reference;
 
 use std::{num::NonZeroUsize, time::Duration};
@@ -8,6 +9,7 @@ use breakwater_breaker::{
     Breaker, Cursor, HalfOpen, ManualClock, Now, OpenTime, Percent, Permit, Policy, Rates, Settings, SlowCalls, State,
     Window,
 };
+use cases::cases;
 use jiff::Timestamp;
 use proptest::{prelude::*, sample::Index};
 use reference::Reference;
@@ -77,7 +79,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if cfg!(miri) { 10 } else { 500 }) })]
+    #![proptest_config(cases(if cfg!(miri) { 10 } else { 500 }))]
 
     #[test]
     fn the_breaker_does_what_the_reference_does(settings in settings(), ops in prop::collection::vec(op(), 1..150)) {

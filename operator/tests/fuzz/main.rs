@@ -1,6 +1,6 @@
 //! What comes from outside, by chance: no text and no document makes the operator panic or hang, or write what no API server takes.
 //!
-//! `BREAKWATER_SEED=7` chooses other cases; a test that fails tells its seed.
+//! `BREAKWATER_SEED=7` chooses other cases; a test that fails tells its seed. `cargo check-all --long` goes on with others, drawn by chance.
 
 mod answers;
 mod crons;
@@ -15,20 +15,13 @@ mod statuses;
 use std::sync::LazyLock;
 
 use breakwater_crds::ChaosExperimentStatus;
-use breakwater_manifests::{misfits, schema};
+use breakwater_manifests::{misfits, schema, seed};
 use fastrand::Rng;
 use jiff::SignedDuration;
 use proptest::test_runner::{Config, RngSeed};
 use sim::Sim;
 
-/// What chooses the cases: the same ones each time, unless others are asked for. What a test prints is shown where it fails.
-fn seed() -> u64 {
-    let seed = std::env::var("BREAKWATER_SEED").map_or(1, |seed| seed.parse().expect("BREAKWATER_SEED is a number"));
-    println!("played again by BREAKWATER_SEED={seed} cargo test -p breakwater-operator --test fuzz");
-    seed
-}
-
-/// So many cases of a property.
+/// So many cases of a property, the same ones for the same seed.
 fn cases(cases: u32) -> Config {
     Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(seed()), ..Config::default() }
 }

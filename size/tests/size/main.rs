@@ -27,13 +27,31 @@ struct Sizes {
     under_way: usize,
     /// They begin one after the other in this time.
     spread: Duration,
+    /// Visitors who must have come before the runs that they visit are over.
+    visitors: u64,
+    /// Those runs begin one after the other in this time; where all visitors must come, many begin once they are there.
+    visited: Duration,
 }
 
 fn sizes() -> Sizes {
     let (minute, second) = (Duration::from_secs(60), Duration::from_secs(1));
     match std::env::var("BREAKWATER_LONG").as_deref() {
-        Ok("1") => Sizes { idle: 10_000, idling: minute, under_way: 1_000, spread: 3 * minute },
-        _ => Sizes { idle: 2_000, idling: 10 * second, under_way: 200, spread: 40 * second },
+        Ok("1") => Sizes {
+            idle: 10_000,
+            idling: minute,
+            under_way: 1_000,
+            spread: 3 * minute,
+            visitors: visitors::MOST,
+            visited: minute,
+        },
+        _ => Sizes {
+            idle: 2_000,
+            idling: 10 * second,
+            under_way: 200,
+            spread: 40 * second,
+            visitors: 1_000,
+            visited: 10 * second,
+        },
     }
 }
 
@@ -75,7 +93,7 @@ async fn among_thousands(sizes: &Sizes) -> Result<()> {
         place.told("silence", idle::ask_for_nothing(sizes, &place).await),
         place.told("the crowd", crowd::is_refused(&place).await),
         place.told("all at once", at_once::pass(&place).await),
-        place.told("visitors", visitors::hold_up_nobody(&place).await),
+        place.told("visitors", visitors::hold_up_nobody(sizes, &place).await),
         place.told("all under way", under_way::leave_room(sizes, &place).await),
         place.told("lists", come_in_pages(&place)),
     ];

@@ -26,14 +26,18 @@ const LOOK: f64 = 2.0;
 const MEANWHILE: Duration = Duration::from_secs(30);
 /// What is left between the last one's begin and the first one's end, beside that.
 const SPARE: Duration = Duration::from_secs(60);
-/// Another user's request may take so long, in the middle.
-const OTHERS: Duration = Duration::from_secs(1);
+/// Another user's request takes at most so many times what it takes without the runs, in the middle.
+const SLOWER: u32 = 5;
+/// Or so long, where that is more: on a busy machine some milliseconds come and go.
+const NOISE: Duration = Duration::from_millis(50);
+/// Of a hundred all but one take less.
+const SLOWEST: Duration = Duration::from_secs(1);
 /// Of a hundred runs so many pass; see [`crate::at_once`].
 const PASSED: usize = 97;
 /// Of a hundred of them all but one begin so soon after their time, however many others are looked at.
 const LATE: Duration = Duration::from_secs(10);
-/// Another user asks so often.
-const QUESTIONS: usize = 50;
+/// Another user asks so often: enough for one of a hundred to be another than the slowest.
+const QUESTIONS: usize = 110;
 
 /// All of them are looked at at the pace that is promised, within the memory that is; and another user is answered.
 pub async fn leave_room(sizes: &Sizes, place: &Place) -> Result<()> {
@@ -68,8 +72,8 @@ pub async fn leave_room(sizes: &Sizes, place: &Place) -> Result<()> {
     println!("{count} runs under way: {:.0} requests a second, {:?}", asked.len() as f64 / time, audit::count(&asked));
     println!("another user: {alone:?} before, {beside:?} beside them");
     at_their_pace(&asked, count, time)?;
-    let slowest = beside.get.p50.max(beside.list.p50);
-    ensure!(slowest < OTHERS, "another user waits for {slowest:?}");
+    hardly_slower("GET", &alone.get, &beside.get)?;
+    hardly_slower("LIST", &alone.list, &beside.list)?;
     place.within_memory()?;
 
     let all = town.complete(&names, count, sizes.spread + Duration::from_secs(600)).await?;
@@ -98,6 +102,14 @@ fn at_their_pace(asked: &[Request], count: usize, time: f64) -> Result<()> {
     ensure!(all < count as f64 * each * 1.1, "{all} looks at {count} runs, and {each:.1} at each were enough");
     ensure!(looks.len() == count, "{} of {count} runs were looked at", looks.len());
     ensure!(least as f64 > each / 2.0 - 1.0, "a run was looked at {least} times, and {each:.1} times were promised");
+    Ok(())
+}
+
+/// Another user hardly notices the runs.
+fn hardly_slower(what: &str, alone: &Percentiles, beside: &Percentiles) -> Result<()> {
+    let limit = NOISE.max(alone.p50 * SLOWER);
+    ensure!(beside.p50 < limit, "another user's {what} takes {:?} in the middle, not {:?}", beside.p50, alone.p50);
+    ensure!(beside.p99 < SLOWEST, "one of a hundred of another user's {what} takes {:?}", beside.p99);
     Ok(())
 }
 
