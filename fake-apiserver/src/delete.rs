@@ -130,13 +130,14 @@ pub fn evict(state: &mut State, call: &Call<'_>, sent: &Value) -> Answer {
     if options.is_null() {
         options = json!({});
     }
-    preconditions(kind, name, &pod, &options)?;
     let running = pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null();
     if running && !budgets_allow(state, call, &pod) {
         let why = "Cannot evict pod as it would violate the pod's disruption budget.";
         let cause = Some(("DisruptionBudget", "The disruption budget needs the pod.".into()));
         return Err(Failure { cause, ..Failure::new(429, "TooManyRequests", why) });
     }
+    // A budget is asked before it is known whether this pod is meant.
+    preconditions(kind, name, &pod, &options)?;
     remove(&mut options, "dryRun");
     // The pod is told first why it goes, so that its version is another one when it is deleted.
     let mut told = Value::clone(&pod);
@@ -168,9 +169,11 @@ fn budgets_allow(state: &State, call: &Call<'_>, pod: &Value) -> bool {
             return true;
         }
         let pods = state.store.list(call.route.kind, namespace).map(|(_, pod)| pod);
-        let healthy = pods.filter(|pod| selector.matches(pod) && is_healthy(pod)).count();
+        let healthy = pods.filter(|pod| selector.matches(pod) && is_healthy(pod)).count() as u64;
         let needed = budget["spec"]["minAvailable"].as_u64().unwrap_or(0);
-        healthy as u64 > needed
+        // What is not ready is not counted, and is not missed as long as enough others are.
+        let spare = !is_healthy(pod) && healthy == needed && needed > 0;
+        healthy > needed || spare
     })
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::{error::Error, observe::every, together::Together};
 
 /// Has a run, and that has not ended. The definition names both as selectable fields.
-const UNDER_WAY: &str = "status.run.id!=,status.run.completedAt=";
+pub const UNDER_WAY: &str = "status.run.id!=,status.run.completedAt=";
 
 /// A run under way, as far as others must know of it.
 #[derive(Clone, Debug, PartialEq)]

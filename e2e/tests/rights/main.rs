@@ -5,6 +5,7 @@ mod evictions;
 mod kills;
 mod label;
 mod methods;
+mod quota;
 mod reach;
 mod requests;
 mod restarts;
