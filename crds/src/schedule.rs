@@ -52,9 +52,10 @@ pub struct Schedule {
     #[schemars(schema_with = "text")]
     #[x_kube(validation = Rule::new(AT_RULE).message(AT_MESSAGE))]
     pub at: Option<Timestamp>,
-    /// IANA name of the time zone of cron and excluded, such as Europe/Berlin. A start in the hour that is left out when clocks go
-    /// forward comes right after it; in the hour that comes twice when they go back, the first time only, unless the hour field is a
-    /// wildcard or a step. Default UTC.
+    /// IANA name of the time zone of cron and excluded, such as Europe/Berlin. Where minute and hour of cron are one number each, such
+    /// as 30 2, a start in the hour that is left out when clocks go forward comes right after that hour, and one in the hour that comes
+    /// twice when they go back comes the first time only. With lists, ranges, steps or wildcards in either, such as 0,30 2 or 30 2,14,
+    /// there is no start in the hour that is left out, and those in the hour that comes twice come both times. Default UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$') && timestamp('2026-01-01T00:00:00Z').getFullYear(self) > 0").message("must be the IANA name of a time zone, such as UTC or Europe/Berlin"))]

@@ -34,15 +34,19 @@ use crate::{ChaosExperimentStatus, Duration, Expect, Observe, Run, Schedule, dur
     printcolumn(name = "NEXT", type_ = "string", json_path = ".status.nextScheduleTime", description = "When the schedule starts the next run."),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "REASON", type_ = "string", json_path = ".status.reason", priority = 1, description = "Why it stands where it stands."),
-    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.run) || (has(oldSelf.status.run.completedAt) && has(oldSelf.spec.schedule) && has(oldSelf.spec.schedule.cron)) || (self.spec.target == oldSelf.spec.target && (has(self.spec.kill) == has(oldSelf.spec.kill) && (!has(self.spec.kill) || self.spec.kill == oldSelf.spec.kill)) && (has(self.spec.schedule) == has(oldSelf.spec.schedule) && (!has(self.spec.schedule) || self.spec.schedule == oldSelf.spec.schedule)) && self.spec.observe == oldSelf.spec.observe && self.spec.expect == oldSelf.spec.expect && self.spec.timeout == oldSelf.spec.timeout && self.spec.dryRun == oldSelf.spec.dryRun)")
-        .message("spec cannot change once the experiment has started, but for suspend, historyLimit and ttlAfterFinished; with schedule.cron it can between two runs; else delete the experiment and apply it again"),
+    validation = Rule::new("!has(oldSelf.status) || !has(oldSelf.status.run) || (has(oldSelf.status.run.completedAt) && has(oldSelf.spec.schedule) && has(oldSelf.spec.schedule.cron) && has(self.spec.schedule) && has(self.spec.schedule.cron)) || (self.spec.target == oldSelf.spec.target && (has(self.spec.kill) == has(oldSelf.spec.kill) && (!has(self.spec.kill) || self.spec.kill == oldSelf.spec.kill)) && (has(self.spec.schedule) == has(oldSelf.spec.schedule) && (!has(self.spec.schedule) || self.spec.schedule == oldSelf.spec.schedule)) && self.spec.observe == oldSelf.spec.observe && self.spec.expect == oldSelf.spec.expect && self.spec.timeout == oldSelf.spec.timeout && self.spec.dryRun == oldSelf.spec.dryRun)")
+        .message("spec cannot change once the experiment has started, but for suspend, historyLimit and ttlAfterFinished; with schedule.cron, which must stay, it can between two runs; else delete the experiment and apply it again"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.kill) || self.expect.staysClosed").message("an experiment without kill can only expect expect.staysClosed: true; say how to kill, such as kill: {holdFor: 15s}"),
     validation = Rule::new("!has(self.kill) || self.expect.staysClosed || (duration(self.timeout) > duration(self.expect.opensWithin) && duration(self.timeout) > duration(self.expect.closesWithin) + (has(self.kill.holdFor) ? duration(self.kill.holdFor) : duration('0s')))")
         .message("timeout must be longer than expect.opensWithin, and than kill.holdFor and expect.closesWithin together, or the run ends before its verdict"),
-    validation = Rule::new("!self.expect.staysClosed || duration(self.timeout) > duration(self.observe.duration)").message("timeout must be longer than observe.duration"),
+    validation = Rule::new("!self.expect.staysClosed || (duration(self.timeout) > duration(self.observe.duration) && (!has(self.kill) || !has(self.kill.holdFor) || duration(self.timeout) > duration(self.kill.holdFor)))")
+        .message("with expect.staysClosed timeout must be longer than observe.duration and than kill.holdFor, or the run ends before its verdict; write a longer timeout"),
+    // Durations cannot be multiplied, so it is counted in seconds; what is less than one never makes a good manifest a bad one.
+    validation = Rule::new("!has(self.schedule) || ((duration(self.timeout) + duration('999ms')).getSeconds() > self.schedule.rounds * (has(self.kill) && has(self.kill.holdFor) ? duration(self.kill.holdFor).getSeconds() : 0) + (self.schedule.rounds - 1) * duration(self.schedule.pauseBetweenRounds).getSeconds() && (!self.expect.staysClosed || (duration(self.timeout) + duration('999ms')).getSeconds() > self.schedule.rounds * duration(self.observe.duration).getSeconds() + (self.schedule.rounds - 1) * duration(self.schedule.pauseBetweenRounds).getSeconds()))")
+        .message("timeout is for all rounds together and must be longer than schedule.rounds times kill.holdFor (with expect.staysClosed also times observe.duration) and schedule.pauseBetweenRounds in between; write a longer timeout or fewer rounds"),
     validation = Rule::new("!has(self.kill) || self.kill.method != 'RolloutRestart' || (has(self.target.workload) && self.target.workload.kind != 'ReplicaSet' && has(self.target.pods.all))")
         .message("kill.method RolloutRestart restarts a whole workload: say target.workload: {kind: Deployment, name: ...} (or StatefulSet, DaemonSet) and target.pods: {all: {}}"),
     validation = Rule::new("!has(self.ttlAfterFinished) || !has(self.schedule) || !has(self.schedule.cron)").message("ttlAfterFinished is for experiments that run once; one with schedule.cron is never finished")
@@ -62,8 +66,8 @@ pub struct ChaosExperimentSpec {
     /// What must happen for the verdict Passed.
     #[serde(default)]
     pub expect: Expect,
-    /// How long the run may take from its baseline on; then it ends as Aborted. At most 24h. Default 5m. The baseline itself is
-    /// waited for a minute, or this long if that is less.
+    /// How long the run may take from its first baseline on, all its rounds and the pauses between them together; then it ends as
+    /// Aborted. At most 24h. Default 5m. The baseline itself is waited for a minute, or this long if that is less.
     #[serde(default = "default_timeout")]
     #[x_kube(validation = Rule::new(duration::RULE).message(duration::MESSAGE),
         validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('24h')").message("must be between 1s and 24h"))]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     deployment::Deployment,
-    lab::{NAMESPACE, PODS},
+    lab::{ELSEWHERE, NAMESPACE, PODS},
 };
 
 /// From the end of a pod to its replacement.
@@ -116,8 +116,30 @@ impl Backend {
 pub fn backend_pods(server: &FakeApiServer) -> Vec<Arc<Value>> {
     let state = server.state();
     let kind = server.kinds().iter().position(|kind| kind.kind == "Pod").unwrap_or_default();
-    let pods = state.store.list(kind, NAMESPACE).map(|(_, pod)| pod);
-    pods.filter(|pod| pod["metadata"]["labels"]["app"] == "backend").cloned().collect()
+    state.store.list(kind, NAMESPACE).map(|(_, pod)| pod).filter(|pod| is_backend(pod)).cloned().collect()
+}
+
+/// Whether a pod is the backend's; the selector matches [baits](bait) as well.
+pub fn is_backend(pod: &Value) -> bool {
+    let metadata = &pod["metadata"];
+    metadata["labels"]["app"] == "backend"
+        && metadata["namespace"] == NAMESPACE
+        && metadata["ownerReferences"].as_array().is_some_and(|owners| !owners.is_empty())
+}
+
+/// Ready pods that the selector matches and nobody may kill: one in another namespace and, where a workload is named, one that is not
+/// of it.
+///
+/// # Panics
+/// Where the server refuses them.
+pub fn bait(server: &FakeApiServer, workload: bool) {
+    let bait = json!({"metadata": {"name": "bait", "labels": {"app": "backend"}},
+        "spec": {"nodeName": "node-1", "containers": []}});
+    for namespace in [Some(ELSEWHERE), workload.then_some(NAMESPACE)].into_iter().flatten() {
+        let pods = format!("/api/v1/namespaces/{namespace}/pods");
+        server.call("admin", Method::POST, &pods, &bait).expect("it is created");
+        server.call("kubelet", Method::PATCH, &format!("{pods}/bait/status"), &running()).expect("it is there");
+    }
 }
 
 /// The status of a pod that serves.

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use uuid::Uuid;
 
 use crate::{
-    backend::is_ready,
+    backend::{is_backend, is_ready},
     clients::Manner,
     history::{Step, last, steps, uid, when},
     lab::{Happening, Played},
@@ -17,6 +17,7 @@ use crate::{
     protocol::protocol,
     restarts::restarts,
     starts::starts,
+    verdicts::verdicts,
 };
 
 /// Everything that is wrong with a run; nothing, if all is well.
@@ -31,6 +32,7 @@ pub fn check(played: &Played) -> Vec<String> {
     judge.wrong.extend(permission(played));
     judge.wrong.extend(restarts(played, &steps));
     judge.wrong.extend(starts(played, &steps));
+    judge.wrong.extend(verdicts(played, &steps));
     judge.wrong.extend(played.panics.iter().map(|panic| format!("a task ended by a panic: {panic}")));
     judge.wrong
 }
@@ -113,8 +115,7 @@ impl<'a> Judge<'a> {
             }
             Step::Pod(change) if change.deleted => drop(self.ready.remove(&uid(&change.object))),
             Step::Pod(change) => {
-                let is_backend = change.object["metadata"]["labels"]["app"] == "backend";
-                if is_ready(&change.object) && is_backend {
+                if is_ready(&change.object) && is_backend(&change.object) {
                     self.ready.insert(uid(&change.object));
                 } else {
                     self.ready.remove(&uid(&change.object));
@@ -153,6 +154,9 @@ impl<'a> Judge<'a> {
         let labels = &before["metadata"]["labels"];
         if labels["app"] != "backend" {
             self.fails(format!("{name} was killed, and the selector does not match it: {labels}"));
+        }
+        if self.played.workload.deployment && !is_backend(before) {
+            self.fails(format!("{name} was killed, and it is not of the workload"));
         }
         let intent = self.stored.values().find(|one| one.run().is_some_and(&names)).cloned();
         let Some(experiment) = intent else {
@@ -319,8 +323,9 @@ impl<'a> Judge<'a> {
         if let Some(((process, second), count)) = busy.into_iter().find(|(_, count)| *count > REQUESTS_A_SECOND) {
             self.fails(format!("operator {process} sent {count} requests in second {second}"));
         }
-        // The bucket above the minute that a look may take.
-        if self.played.looking > 66.0 {
+        // The bucket above the minute that a look may take; a run that is written down was looked at.
+        let least = if self.runs.is_empty() { 0.0 } else { f64::MIN_POSITIVE };
+        if !(least..66.0).contains(&self.played.looking) {
             self.fails(format!("a look took up to {:.1} s", self.played.looking));
         }
         for experiment in self.stored.clone().into_values() {

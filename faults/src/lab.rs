@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, bait},
     churn::Churn,
     clients::Clients,
     deployment::Deployment,
@@ -33,14 +33,18 @@ pub use happenings::Happening;
 /// Where it all happens.
 pub const NAMESPACE: &str = "shop";
 const SHOP: &str = "/api/v1/namespaces/shop";
+/// A namespace in which there is nothing to do.
+pub const ELSEWHERE: &str = "harbour";
 /// The pods of the namespace.
 pub const PODS: &str = "/api/v1/namespaces/shop/pods";
 /// The experiments of the namespace.
 pub const EXPERIMENTS: &str = "/apis/chaos.breakwater.dev/v1alpha1/namespaces/shop/chaosexperiments";
 /// One step of virtual time.
 const STEP: Duration = Duration::from_millis(50);
-/// An operator that has died is followed by another after this time.
-const TAKE_OVER: SignedDuration = SignedDuration::from_secs(1);
+/// After the runs that are waited for a schedule goes on for so long: another start that should not be would be seen.
+const ONE_MORE: Duration = Duration::from_secs(70);
+/// An operator that has died is followed by another after this time, where nothing else is said.
+pub const TAKE_OVER: SignedDuration = SignedDuration::from_secs(1);
 /// When the laboratory opens.
 pub const OPENS: Timestamp = Timestamp::constant(1_796_115_600, 0);
 
@@ -56,6 +60,8 @@ pub struct Setup {
     pub operators: Vec<SignedDuration>,
     /// What happens when, in milliseconds after the start.
     pub happenings: Vec<(u64, Happening)>,
+    /// From the death of an operator to the next one.
+    pub take_over: SignedDuration,
     /// Whether the operators run experiments in namespaces that have opted in alone; the laboratory's has, up to [`Happening::OptOut`].
     pub label_required: bool,
     /// What the operators do wrong on purpose.
@@ -73,6 +79,7 @@ impl Setup {
             lines: Box::new(|_| LineFate::Pass),
             operators: vec![SignedDuration::ZERO],
             happenings: vec![],
+            take_over: TAKE_OVER,
             label_required: false,
             defect: None,
             seed: 0,
@@ -102,6 +109,8 @@ pub struct Played {
     pub looking: f64,
     /// Operators that were started.
     pub processes: usize,
+    /// From the death of an operator to the next one.
+    pub take_over: SignedDuration,
     /// Whether they ran experiments in namespaces that have opted in alone.
     pub label_required: bool,
     /// By how much the clocks of the operators were off at the end.
@@ -138,6 +147,7 @@ struct Lab {
     backend: Backend,
     processes: Vec<Process>,
     skews: Vec<SignedDuration>,
+    take_over: SignedDuration,
     label_required: bool,
     started: usize,
     looking: f64,
@@ -160,7 +170,7 @@ pub fn wall(opened: Instant) -> Timestamp {
 /// Where it refuses them.
 pub fn server(opened: Instant) -> FakeApiServer {
     let server = FakeApiServer::new(&[Kind::custom::<ChaosExperiment>()], move || wall(opened));
-    for namespace in [NAMESPACE, SYSTEM] {
+    for namespace in [NAMESPACE, ELSEWHERE, SYSTEM] {
         let body = json!({"metadata": {"name": namespace}});
         server.call("admin", Method::POST, "/api/v1/namespaces", &body).expect("it is created");
     }
@@ -177,6 +187,7 @@ impl Lab {
         }
         let workload = setup.workload;
         let clients = Clients::default();
+        bait(&server, workload.deployment);
         let mut churn = Churn::default();
         for _ in 0..workload.clients {
             churn.come(&server, &clients, OPENS);
@@ -201,6 +212,7 @@ impl Lab {
             processes: vec![],
             respawn: vec![None; setup.operators.len()],
             skews: setup.operators,
+            take_over: setup.take_over,
             label_required: setup.label_required,
             started: 0,
             looking: 0.0,
@@ -237,6 +249,11 @@ impl Lab {
             }
         }
         let time = self.opened.elapsed() - began;
+        if ended && self.workload.runs > 1 {
+            while self.opened.elapsed() - began < time + ONE_MORE {
+                self.step().await;
+            }
+        }
         // What is under way ends; then nothing may happen any more.
         let mut quiet_from = self.network.count();
         if ended && self.workload.runs == 1 {
@@ -260,6 +277,7 @@ impl Lab {
             quiet_from,
             looking: self.looking,
             processes: self.started,
+            take_over: self.take_over,
             label_required: self.label_required,
             skews: self.skews.clone(),
             panics: panics::taken(),
@@ -291,7 +309,7 @@ impl Lab {
             match self.respawn[number] {
                 None => {
                     self.looking = self.looking.max(self.processes[number].looking());
-                    self.respawn[number] = Some(now + TAKE_OVER);
+                    self.respawn[number] = Some(now + self.take_over);
                 }
                 Some(at) if now >= at => {
                     self.respawn[number] = None;

@@ -24,4 +24,5 @@ pub mod restarts;
 pub mod sabotage;
 pub mod starts;
 pub mod sweep;
+pub mod verdicts;
 pub mod workloads;

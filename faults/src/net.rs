@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{Request, Response, header},
+    http::{Request, Response, header, request::Parts},
 };
 use breakwater_fake_apiserver::{Failure, FakeApiServer, document};
 use breakwater_operator::requests::ANSWER_LIMIT;
@@ -50,8 +50,10 @@ pub enum Fate {
     Stale(u64),
     /// It is answered after so long.
     Slow(Duration),
-    /// The whole operator stands still for so long before it leaves.
+    /// The whole operator stands still for so long before it leaves; it leaves then, whether or not somebody still waits for the answer.
     Paused(Duration),
+    /// It is carried out after so long, and never answered.
+    Late(Duration),
 }
 
 /// What becomes of a line of a watch.
@@ -221,6 +223,20 @@ impl Network {
             }
             _ => {}
         }
+        let rest = self.carry_on(process, user, dead, fate, parts, body);
+        // What is on its way arrives, though its sender has given up meanwhile.
+        if matches!(fate, Fate::Paused(_) | Fate::Late(_)) { tokio::spawn(rest).await? } else { rest.await }
+    }
+
+    async fn carry_on(
+        self: Arc<Self>,
+        process: usize,
+        user: Arc<str>,
+        dead: Arc<AtomicBool>,
+        fate: Fate,
+        parts: Parts,
+        body: Bytes,
+    ) -> Result<Response<Body>, BoxError> {
         wait(if let Fate::Slow(time) = fate { time } else { LATENCY / 2 }).await;
         self.awake(process).await;
         alive(&dead).await;
@@ -244,6 +260,11 @@ impl Network {
             Fate::Refused => return Err("connection refused".into()),
             Fate::Silence => return std::future::pending().await,
             Fate::SilenceAfter => {
+                drop(answer());
+                return std::future::pending().await;
+            }
+            Fate::Late(time) => {
+                wait(time).await;
                 drop(answer());
                 return std::future::pending().await;
             }

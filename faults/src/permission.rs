@@ -1,6 +1,6 @@
 //! What a kill stands on: the experiment and the operator-wide halt, as its operator read them right before.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use breakwater_crds::ABORT;
 use breakwater_fake_apiserver::{Logged, State, Verb};
@@ -13,10 +13,9 @@ use crate::{
     process::{HALT, SYSTEM},
 };
 
-/// Where no request lasts, a kill is sent within so long after what it stands on was read.
+/// A kill is sent within so long after what it stands on was read, but for the time that its operator stands still or its requests
+/// are on their way.
 const RIGHT_BEFORE: SignedDuration = SignedDuration::from_millis(100);
-/// Where requests are lost or an operator stands still, it may be as long as that lasts.
-const BEFORE: SignedDuration = SignedDuration::from_secs(60);
 
 /// An object in time: its versions by the revisions that made them; none, once it is deleted.
 struct Versions(Vec<(u64, Option<Arc<Value>>)>);
@@ -43,7 +42,7 @@ pub fn permission(played: &Played) -> Vec<String> {
     let state = played.server.state();
     let experiment = Versions::of(played, &state, "ChaosExperiment", NAMESPACE, "outage");
     let halt = Versions::of(played, &state, "ConfigMap", SYSTEM, HALT);
-    let window = if played.network.sent().iter().all(|(_, fate)| *fate == Fate::Pass) { RIGHT_BEFORE } else { BEFORE };
+    let held_up = held_up(played);
     let (outage, halted) = (format!("{NAMESPACE}/outage"), format!("{SYSTEM}/{HALT}"));
     let (mut experiments, mut halts) = (Reads::new(), Reads::new());
     let mut wrong = vec![];
@@ -57,10 +56,15 @@ pub fn permission(played: &Played) -> Vec<String> {
             _ => {}
         }
         let Some(victim) = victim(request) else { continue };
+        let held_up = held_up.get(&*request.by).copied().unwrap_or_default();
+        // Kills of one set are sent side by side: the newest read may be another one's, but then this one's is about as new.
         let before = |reads: &Reads, allows: &dyn Fn(u64) -> bool| {
-            let reads = reads.get(&*request.by).into_iter().flatten().rev();
-            let mut recent = reads.take_while(|(at, _)| request.at.duration_since(*at) <= window);
-            recent.any(|(_, revision)| allows(*revision))
+            let reads = reads.get(&*request.by).map_or(&[][..], Vec::as_slice);
+            let newest = reads.last().filter(|(at, _)| request.at.duration_since(*at) <= RIGHT_BEFORE + held_up);
+            newest.is_some_and(|(newest, _)| {
+                let mut recent = reads.iter().rev().take_while(|(at, _)| newest.duration_since(*at) <= RIGHT_BEFORE);
+                recent.any(|(_, revision)| allows(*revision))
+            })
         };
         let what = &request.object;
         if !before(&experiments, &|revision| experiment.at(revision).is_some_and(|found| allows(found, victim))) {
@@ -75,6 +79,17 @@ pub fn permission(played: &Played) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// How long each operator stood still, or its requests were on their way, all together.
+fn held_up(played: &Played) -> HashMap<String, SignedDuration> {
+    let mut times = HashMap::<_, Duration>::new();
+    for (sent, fate) in played.network.sent() {
+        if let Fate::Paused(time) | Fate::Late(time) | Fate::Slow(time) = fate {
+            *times.entry(format!("operator-{}", sent.process)).or_default() += time;
+        }
+    }
+    times.into_iter().map(|(by, time)| (by, SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX))).collect()
 }
 
 /// Whether an operator asks for a kill: of a pod, or by a workload's restart.

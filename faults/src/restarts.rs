@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use breakwater_crds::Outcome;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     deployment::RESTARTED_AT,
@@ -30,7 +30,7 @@ pub fn restarts(played: &Played, steps: &[Step]) -> Vec<String> {
                 let (before, after) = (change.before.as_deref().unwrap_or(&Value::Null), &*change.object);
                 let at = |object: &Value| object.pointer(RESTARTED_AT).and_then(Value::as_str).map(ToString::to_string);
                 if without_restart(before) != without_restart(after) {
-                    wrong.push(format!("more was changed than when it was restarted: {}", after["spec"]));
+                    wrong.push(format!("more was changed than when it was restarted: {after}"));
                 }
                 match at(after) {
                     Some(at) if !planned.contains(&at) => wrong.push(format!("a restart of {at} was not planned")),
@@ -53,11 +53,20 @@ pub fn restarts(played: &Played, steps: &[Step]) -> Vec<String> {
     wrong
 }
 
-/// The spec without what a restart changes.
+/// The workload without what a restart changes.
 fn without_restart(workload: &Value) -> Value {
-    let mut spec = workload["spec"].clone();
-    if let Some(metadata) = spec.pointer_mut("/template/metadata").and_then(Value::as_object_mut) {
-        metadata.remove("annotations");
+    let mut rest = workload.clone();
+    let mut forget = |of: &str, fields: &[&str]| {
+        if let Some(part) = rest.pointer_mut(of).and_then(Value::as_object_mut) {
+            part.retain(|field, _| !fields.contains(&field.as_str()));
+        }
+    };
+    forget("/metadata", &["generation", "resourceVersion", "managedFields"]);
+    let (template, annotation) = RESTARTED_AT.rsplit_once('/').unwrap_or_default();
+    forget(template, &[&annotation.replace("~1", "/")]);
+    // The first restart adds the annotations.
+    if let Some(template) = rest.pointer_mut("/spec/template/metadata").and_then(Value::as_object_mut) {
+        template.retain(|field, value| field != "annotations" || *value != json!({}));
     }
-    spec
+    rest
 }

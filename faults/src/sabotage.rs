@@ -38,7 +38,7 @@ pub enum Defect {
 }
 
 /// All of them.
-pub const DEFECTS: [Defect; 12] = [
+pub const DEFECTS: [Defect; 13] = [
     Defect::NoPreconditions,
     Defect::AnotherVictim,
     Defect::NoLock,
@@ -50,6 +50,7 @@ pub const DEFECTS: [Defect; 12] = [
     Defect::Inside(Inside::ChooseAgain),
     Defect::Inside(Inside::NamesForUids),
     Defect::Inside(Inside::TrustedStatus),
+    Defect::Inside(Inside::OldPermission),
     Defect::Inside(Inside::CatchUpBurst),
 ];
 

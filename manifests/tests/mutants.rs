@@ -130,3 +130,41 @@ fn a_manifest_is_refused_for_what_is_wrong_with_it() {
     }
     assert_eq!(with("/spec/timeout", json!(null)), Ok(()), "a null is no value where there is a default");
 }
+
+#[test]
+fn a_timeout_that_no_run_can_keep_is_refused() {
+    let (checker, examples) = (Checker::new(), examples());
+    for (name, changes, words) in [
+        // Held for 20s and watched for 25s, in 3m.
+        ("half-the-pods", vec![("kill/holdFor", json!("2m59s"))], None),
+        ("half-the-pods", vec![("kill/holdFor", json!("3m"))], Some("kill.holdFor")),
+        ("half-the-pods", vec![("kill/holdFor", json!("1h"))], Some("kill.holdFor")),
+        ("half-the-pods", vec![("observe/duration", json!("3m"))], Some("observe.duration")),
+        ("half-the-pods", rounds(6, "5s"), None),
+        ("half-the-pods", rounds(6, "6s"), Some("fewer rounds")),
+        // Watched for 15s, in 2m.
+        ("normal-operation", vec![("observe/duration", json!("1m59s"))], None),
+        ("normal-operation", vec![("observe/duration", json!("2m"))], Some("observe.duration")),
+        ("normal-operation", rounds(4, "19s"), None),
+        ("normal-operation", rounds(4, "20s"), Some("fewer rounds")),
+        // Held for 15s, in 10m.
+        ("game-day", rounds(10, "49s"), None),
+        ("game-day", rounds(10, "50s"), Some("fewer rounds")),
+        ("game-day", [rounds(10, "50s"), vec![("timeout", json!("10m500ms"))]].concat(), None),
+        ("game-day", vec![("schedule/pauseBetweenRounds", json!("1h"))], Some("schedule.pauseBetweenRounds")),
+        ("game-day", vec![("kill/holdFor", json!("4m"))], Some("kill.holdFor")),
+    ] {
+        let found = examples.iter().find(|(other, _)| *other == name);
+        let mut manifest = found.expect("there is such an example").1.clone();
+        for (path, value) in &changes {
+            *path.split('/').fold(&mut manifest["spec"], |at, step| &mut at[step]) = value.clone();
+        }
+        let said = checker.check(&manifest).err().map(|why| why.to_string());
+        assert_eq!(said.is_some(), words.is_some(), "{name} with {changes:?}: {said:?}");
+        assert!(said.unwrap_or_default().contains(words.unwrap_or_default()), "{name} with {changes:?}");
+    }
+}
+
+fn rounds(count: u32, pause: &str) -> Vec<(&'static str, serde_json::Value)> {
+    vec![("schedule/rounds", json!(count)), ("schedule/pauseBetweenRounds", json!(pause))]
+}

@@ -48,14 +48,22 @@ impl Hands {
         Self { ask_for_requester: ask, ..self }
     }
 
-    /// Kills a victim that is written down in the status of `experiment`, or finds out why not. `None`: nothing is known yet,
-    /// and it is to be tried again.
+    /// Kills a victim that is written down in the status of `experiment`, or finds out why not. `Planned`: nothing is known yet, and
+    /// it is to be tried again; what the API server said, if it said anything, is told.
     ///
     /// Everything is checked again right before the delete, and the delete has the uid and the resourceVersion that were
     /// checked as its preconditions: what was not looked at is not killed.
-    pub async fn kill(&self, experiment: &ChaosExperiment, victim: &Victim) -> Option<Attempt> {
-        let settled = self.settle(experiment, victim).await;
-        settled.inspect_err(|error| tracing::warn!(pod = victim.name, %error, "a kill has no outcome yet")).ok()
+    pub async fn kill(&self, experiment: &ChaosExperiment, victim: &Victim) -> Attempt {
+        self.settle(experiment, victim).await.unwrap_or_else(|error| {
+            tracing::warn!(pod = victim.name, %error, "a kill has no outcome yet");
+            let message = match error {
+                Error::Api(kube::Error::Api(status)) => {
+                    Some(format!("not done yet: the API server says: {}", status.message))
+                }
+                _ => None,
+            };
+            Attempt { outcome: Outcome::Planned, message, ..failed(victim, String::new()) }
+        })
     }
 
     async fn settle(&self, experiment: &ChaosExperiment, victim: &Victim) -> Result<Attempt, Error> {
@@ -100,6 +108,7 @@ impl Hands {
         let Some(current) = in_time(experiments.get_opt(&experiment.name_any())).await? else {
             return Ok(failed(victim, "not sent: the experiment is gone".into()));
         };
+        let current = if sabotage::has(Defect::OldPermission) { experiment.clone() } else { current };
         let kill = match permission(experiment, &current, victim) {
             Ok(kill) => kill,
             Err(why) => return Ok(failed(victim, format!("not sent: {why}"))),

@@ -1,13 +1,12 @@
 //! One look at an experiment: get it afresh → look at the world → decide → write the status → do the effects.
 #![allow(clippy::disallowed_methods, reason = "the edge: here it is measured how long a look takes")]
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Outcome};
-use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future::join_all, stream};
+use breakwater_crds::ChaosExperiment;
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::PostParams,
     core::DeserializeGuard,
     runtime::{
         Config, Controller, Predicate, WatchStreamExt,
@@ -20,9 +19,10 @@ use kube::{
 use tokio::time::Instant;
 
 use crate::{
+    act::{self, Acted, write},
     apply::Hands,
     clock::Clock,
-    decide::{self, Attempt, Decision, Notice, Victim},
+    decide::{self, Notice},
     error::{Error, in_time},
     metrics::Metrics,
     observe::{Observer, PAGE},
@@ -32,14 +32,6 @@ use crate::{
 
 /// After a failed look the experiment is looked at again after this time.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// A kill whose outcome is not known yet is looked into again after this time.
-const AFTER_UNKNOWN: Duration = Duration::from_millis(500);
-/// How often the outcome of a kill is written anew when somebody else has written in between, or the API server does not answer.
-const WRITES: usize = 5;
-/// The Events of one look may take so long.
-const EVENTS_LIMIT: Duration = Duration::from_secs(2);
-/// Kills of one set that are sent side by side.
-const KILLS_AT_ONCE: usize = 16;
 /// One look may take so long, however many of its requests are not answered.
 const LOOK_LIMIT: Duration = Duration::from_secs(45);
 /// Experiments that are looked at side by side.
@@ -195,7 +187,7 @@ fn idle(cached: &ChaosExperiment, context: &Context) -> Option<Action> {
 }
 
 async fn look(cached: &ChaosExperiment, context: &Context) -> Result<Action, Error> {
-    let (key, now) = (ObjectRef::from_obj(cached), context.clock.now());
+    let key = ObjectRef::from_obj(cached);
     let namespace = cached.namespace().unwrap_or_default();
     let closed = context.observer.closed(&namespace).await?;
     // What this operator has not begun, another one may serve: it is left alone, its status too.
@@ -214,14 +206,16 @@ async fn look(cached: &ChaosExperiment, context: &Context) -> Result<Action, Err
         // Decided on it, a run that has begun since could be taken for one that has ended, and lie for ever.
         return Ok(Action::requeue(AFTER_ERROR));
     }
-    let mut world = if decide::is_active(&experiment, now) {
-        context.observer.look(&experiment, now).await.unwrap_or_else(|error| {
+    // What is decided on was read before: whoever stood still meanwhile would take what others have written since for a time to come.
+    let mut now = context.clock.now();
+    let mut world = World::default();
+    if decide::is_active(&experiment, now) {
+        world = context.observer.look(&experiment, now).await.unwrap_or_else(|error| {
             context.metrics.reconcile_errors.inc();
             World { unseen: Some(error.to_string()), ..World::default() }
-        })
-    } else {
-        World::default()
-    };
+        });
+        now = context.clock.now();
+    }
     world.halted = world.halted.or(closed);
     let decision = decide::decide(&experiment, &world, now);
     if decision.delete {
@@ -232,7 +226,7 @@ async fn look(cached: &ChaosExperiment, context: &Context) -> Result<Action, Err
     if experiment.status.as_ref() != Some(&decision.status) {
         current.status = Some(decision.status.clone());
         current = write(&experiments, &current).await?;
-        count(context, experiment.status.as_ref(), &decision.status);
+        context.metrics.written(experiment.status.as_ref(), &decision.status);
     }
     if decide::running(&decision.status).is_none() {
         context.observer.forget(&key);
@@ -240,9 +234,8 @@ async fn look(cached: &ChaosExperiment, context: &Context) -> Result<Action, Err
         context.observer.attend(key);
     }
     let requeue = decision.requeue;
-    let unknown = do_effects(context, &experiments, &current, decision).await?;
-    if unknown {
-        return Ok(Action::requeue(AFTER_UNKNOWN));
+    if act::act(&context.hands, &context.metrics, &experiments, &current, decision).await? == Acted::Unsure {
+        return Ok(Action::requeue(act::AFTER_UNKNOWN));
     }
     Ok(again(if requeue == Some(decide::LOOK_AGAIN) { Some(pace(context.observer.active())) } else { requeue }))
 }
@@ -262,119 +255,4 @@ fn pace(active: usize) -> Duration {
 
 fn again(requeue: Option<Duration>) -> Action {
     requeue.map_or_else(Action::await_change, Action::requeue)
-}
-
-/// Does the effects and writes the outcomes of kills down. True if one has no outcome yet.
-async fn do_effects(
-    context: &Context,
-    experiments: &Api<ChaosExperiment>,
-    experiment: &ChaosExperiment,
-    decision: Decision,
-) -> Result<bool, Error> {
-    let mut notices = decision.notices;
-    let kill = async |victim: Victim| (context.hands.kill(experiment, &victim).await, victim);
-    // How many are left is counted before each kill, so with minAvailable they go one after the other.
-    let at_once = if experiment.spec.target.min_available > 0 { 1 } else { KILLS_AT_ONCE };
-    let kills: Vec<_> = stream::iter(decision.kills).map(kill).buffered(at_once).collect().await;
-    let unknown = kills.iter().any(|(attempt, _)| attempt.is_none());
-    let mut attempts = Vec::new();
-    for (attempt, victim) in kills.into_iter().filter_map(|(attempt, victim)| Some((attempt?, victim))) {
-        // A budget that goes on to forbid a kill is told once.
-        if !is_blocked(experiment, &victim) || attempt.outcome != Outcome::Blocked {
-            context.metrics.killed(&victim, &attempt);
-            let (outcome, message) = (attempt.outcome, attempt.message.as_deref());
-            tracing::info!(
-                experiment = experiment.name_any(),
-                pod = victim.name,
-                uid = victim.uid,
-                slot = victim.slot,
-                ?outcome,
-                message,
-                "kill"
-            );
-            // Of a held outage the first set is told: the status has the rest.
-            if victim.first || attempt.outcome == Outcome::Failed {
-                notices.push(Notice::killed(&victim, &attempt));
-            }
-        }
-        attempts.push(attempt);
-    }
-    let recorded = record(experiments, experiment, &attempts).await;
-    // Events are for people: slow ones do not hold up the next kill.
-    let events = join_all(notices.iter().map(|notice| context.hands.publish(experiment, notice)));
-    if tokio::time::timeout(EVENTS_LIMIT, events).await.is_err() {
-        tracing::warn!(experiment = experiment.name_any(), "events were not published in time");
-    }
-    recorded.map(|()| unknown)
-}
-
-fn is_blocked(experiment: &ChaosExperiment, victim: &Victim) -> bool {
-    let kills = experiment.run().map_or(&[][..], |run| &run.kills);
-    kills.iter().any(|kill| (&kill.uid, kill.slot, kill.outcome) == (&victim.uid, victim.slot, Outcome::Blocked))
-}
-
-/// Outcomes belong to the run that planned the kills, whoever else has written to the status meanwhile. Nobody else knows them,
-/// so a write that fails is tried again.
-async fn record(
-    experiments: &Api<ChaosExperiment>,
-    experiment: &ChaosExperiment,
-    attempts: &[Attempt],
-) -> Result<(), Error> {
-    if attempts.is_empty() {
-        return Ok(());
-    }
-    let planned_by = experiment.run().map(|run| run.id);
-    let mut trouble = Error::Contended;
-    let mut read = Cow::Borrowed(experiment);
-    for _ in 0..WRITES {
-        // What was read stays as it is: it is tried with again where the next read fails.
-        let mut told = ChaosExperiment::clone(&read);
-        let run = told.status.as_mut().and_then(|status| status.run.as_mut());
-        let Some(run) = run.filter(|run| Some(run.id) == planned_by) else { return Ok(()) };
-        decide::outcomes(run, attempts);
-        if told.run() == read.run() {
-            return Ok(());
-        }
-        match write(experiments, &told).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_conflict() => {}
-            Err(error) => {
-                trouble = error;
-                tokio::time::sleep(AFTER_UNKNOWN).await;
-            }
-        }
-        match in_time(experiments.get_opt(&experiment.name_any())).await {
-            Ok(Some(fresh)) => read = Cow::Owned(fresh),
-            Ok(None) => return Ok(()),
-            Err(error) => trouble = error,
-        }
-    }
-    Err(trouble)
-}
-
-/// Replaces the status on condition that nobody has written since it was read.
-async fn write(experiments: &Api<ChaosExperiment>, experiment: &ChaosExperiment) -> Result<ChaosExperiment, Error> {
-    in_time(experiments.replace_status(&experiment.name_any(), &PostParams::default(), experiment)).await
-}
-
-fn count(context: &Context, before: Option<&ChaosExperimentStatus>, after: &ChaosExperimentStatus) {
-    let was = before.and_then(|status| status.run.as_ref()).map_or(&[][..], |run| &run.clients);
-    for replica in after.run.iter().flat_map(|run| &run.clients) {
-        let recorded =
-            was.iter().find(|old| old.uid == replica.uid && old.client == replica.client && old.epoch == replica.epoch);
-        let seq = recorded.map_or(0, |old| old.seq);
-        for transition in replica.transitions.iter().filter(|transition| transition.seq > seq) {
-            context.metrics.transitions.get_or_create(&transition.to.into()).inc();
-        }
-    }
-    let ended = |status: &ChaosExperimentStatus| status.run.as_ref().is_some_and(|run| run.completed_at.is_some());
-    if let Some(verdict) = after
-        .verdict
-        .filter(|_| ended(after) && !before.is_some_and(|before| ended(before) && before.runs == after.runs))
-    {
-        context.metrics.runs.get_or_create(&verdict.into()).inc();
-        context.metrics.summary(after.summary.as_ref());
-    }
-    let missed = |status: &ChaosExperimentStatus| status.missed_runs;
-    context.metrics.missed_starts.inc_by(missed(after).saturating_sub(before.map_or(0, missed)));
 }

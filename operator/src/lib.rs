@@ -8,6 +8,7 @@ compile_error!(
      `cargo build --release` does"
 );
 
+pub mod act;
 pub mod admin;
 pub mod apply;
 pub mod clock;

@@ -2,7 +2,7 @@
 
 use crate::decide::{Attempt, Victim};
 use breakwater_breaker::State;
-use breakwater_crds::{Outcome, Summary, Verdict};
+use breakwater_crds::{ChaosExperimentStatus, Outcome, Summary, Verdict};
 use prometheus_client::{
     encoding::{EncodeLabelSet, LabelSetEncoder, text::encode},
     metrics::{
@@ -151,7 +151,7 @@ impl Metrics {
     }
 
     /// The times of a run that has ended.
-    pub fn summary(&self, summary: Option<&Summary>) {
+    fn summary(&self, summary: Option<&Summary>) {
         let Some(summary) = summary else { return };
         for (time, histogram) in
             [(summary.time_to_open, &self.time_to_open_seconds), (summary.time_to_close, &self.time_to_close_seconds)]
@@ -160,6 +160,30 @@ impl Metrics {
                 histogram.observe(time.as_std().as_secs_f64());
             }
         }
+    }
+
+    /// What is new in a status that was written.
+    pub fn written(&self, before: Option<&ChaosExperimentStatus>, after: &ChaosExperimentStatus) {
+        let was = before.and_then(|status| status.run.as_ref()).map_or(&[][..], |run| &run.clients);
+        for replica in after.run.iter().flat_map(|run| &run.clients) {
+            let recorded = was
+                .iter()
+                .find(|old| old.uid == replica.uid && old.client == replica.client && old.epoch == replica.epoch);
+            let seq = recorded.map_or(0, |old| old.seq);
+            for transition in replica.transitions.iter().filter(|transition| transition.seq > seq) {
+                self.transitions.get_or_create(&transition.to.into()).inc();
+            }
+        }
+        let ended = |status: &ChaosExperimentStatus| status.run.as_ref().is_some_and(|run| run.completed_at.is_some());
+        if let Some(verdict) = after
+            .verdict
+            .filter(|_| ended(after) && !before.is_some_and(|before| ended(before) && before.runs == after.runs))
+        {
+            self.runs.get_or_create(&verdict.into()).inc();
+            self.summary(after.summary.as_ref());
+        }
+        let missed = |status: &ChaosExperimentStatus| status.missed_runs;
+        self.missed_starts.inc_by(missed(after).saturating_sub(before.map_or(0, missed)));
     }
 
     /// The text that Prometheus reads.

@@ -33,7 +33,7 @@ use crate::{
     halt::Halt,
     metrics::Metrics,
     scope::Scope,
-    session::Session,
+    session::{Session, Watched},
     together::Together,
     underway::Runs,
     watches::Watches,
@@ -164,12 +164,12 @@ impl Observer {
             None => None,
         };
         Ok(World {
+            invalid: workload.as_ref().and_then(|workload| workload.refusal.clone()),
             workload,
             rivals: self.rivals(experiment, &namespace, &targets).await?,
             halted,
             targets: targets.into_iter().map(|(target, _)| target).collect(),
             clients: self.hear(experiment, selectors, &listed, now),
-            invalid: None,
             unseen: None,
         })
     }
@@ -225,21 +225,19 @@ impl Observer {
         now: Timestamp,
     ) -> Vec<ClientView> {
         let recorded = experiment.run().map_or(&[][..], |run| &run.clients);
+        let cursor = |client: &str, pod: &Pod| {
+            let replica = recorded.iter().find(|replica| is_of(replica, client, pod))?;
+            Some(Cursor { epoch: replica.epoch, seq: replica.seq })
+        };
+        let observe = &experiment.spec.observe;
+        let watched = observe.clients.iter().zip(pods).map(|(client, pods)| {
+            let pods = pods.iter().map(|pod| (pod, cursor(&client.name, pod)));
+            pods.filter(|(pod, cursor)| is_ready(pod) || cursor.is_some() && !has_ended(pod)).collect::<Vec<Watched>>()
+        });
+        let watched: Vec<_> = watched.collect();
         let mut sessions = self.sessions();
         let session = self.session(&mut sessions, experiment, selectors);
-        let interval = experiment.spec.observe.interval.as_std();
-        let views = experiment.spec.observe.clients.iter().zip(pods).map(|(client, pods)| {
-            let cursor = |pod: &Pod| recorded.iter().find(|replica| is_of(replica, &client.name, pod));
-            let watched: Vec<_> =
-                pods.iter().filter(|pod| is_ready(pod) || cursor(pod).is_some() && !has_ended(pod)).collect();
-            session.keep(&client.name, &watched);
-            let hear = |pod: &&Pod| {
-                let recorded = cursor(pod).map(|replica| Cursor { epoch: replica.epoch, seq: replica.seq });
-                session.hear(client, interval, pod, recorded, now)
-            };
-            ClientView { name: client.name.clone(), replicas: watched.iter().map(hear).collect() }
-        });
-        let views = views.collect();
+        let views = session.hear(&observe.clients, observe.interval.as_std(), &watched, now);
         self.count(&sessions);
         views
     }

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use breakwater_breaker::wire::{Cursor, SCHEMA, StatusReport};
+use breakwater_breaker::{
+    Cause,
+    wire::{Cursor, SCHEMA, StatusReport, Transition},
+};
 use jiff::Timestamp;
 use reqwest::Url;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -25,6 +28,10 @@ use crate::{
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// An error is told with so many characters.
 const ERROR_CHARS: usize = 200;
+/// So many transitions that are not recorded yet are kept of an answer: as many as a client keeps, by default.
+const UNREAD: usize = 1024;
+/// What a client says of a transition in its own words is kept with so many characters; the record has fewer.
+const CAUSE_CHARS: usize = 128;
 /// RFC 3339 has no year above 9999: from 1970, with some to spare.
 const MAX_YEARS: i64 = 8000;
 const SECONDS_A_YEAR: i64 = 31_556_952;
@@ -87,7 +94,8 @@ impl Mailbox {
     fn put(&self, at: Timestamp, answer: Result<(Report, Cursor), String>) -> bool {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
-            Ok((report, next)) => {
+            Ok((mut report, next)) => {
+                keep_unread(&mut report, heard.recorded.or(heard.next));
                 let first = heard.report.is_none() || heard.error.is_some();
                 let unrecorded = heard
                     .recorded
@@ -106,6 +114,16 @@ impl Mailbox {
             }
         }
     }
+}
+
+/// Of the transitions after the cursor the oldest are kept: once they are recorded, the rest is asked for from where they end, and none
+/// is lost. A client that passes over the cursor, or that makes up transitions by the thousand, takes no more memory than others.
+fn keep_unread(report: &mut Report, cursor: Option<Cursor>) {
+    if let Some(cursor) = cursor.filter(|cursor| cursor.epoch == report.epoch) {
+        report.transitions.retain(|seen| seen.transition.seq > cursor.seq);
+    }
+    report.transitions.truncate(UNREAD);
+    report.transitions.shrink_to_fit();
 }
 
 /// A task that asks one replica; it ends when this is dropped.
@@ -198,7 +216,7 @@ pub fn understand(report: StatusReport, endpoint: &Endpoint, middle: Timestamp) 
         .iter()
         .map(|transition| {
             let age = Duration::from_nanos(report.now.mono_nanos.saturating_sub(transition.mono_nanos));
-            Seen { transition: transition.clone(), aligned_at: middle.checked_sub(age).unwrap_or(Timestamp::MIN) }
+            Seen { transition: in_few_words(transition), aligned_at: middle.checked_sub(age).unwrap_or(Timestamp::MIN) }
         })
         .collect();
     transitions.sort_by_key(|seen| seen.transition.seq);
@@ -227,4 +245,96 @@ pub fn understand(report: StatusReport, endpoint: &Endpoint, middle: Timestamp) 
         },
         next,
     ))
+}
+
+fn in_few_words(transition: &Transition) -> Transition {
+    let mut transition = transition.clone();
+    let words = match &mut transition.cause {
+        Cause::ConsecutiveFailures { last_error, .. } | Cause::TrialFailed { last_error } => Some(last_error),
+        Cause::FailureRate { last_error, .. } => last_error.as_mut(),
+        Cause::Forced { reason } => Some(reason),
+        Cause::Other { kind } => Some(kind),
+        Cause::Started
+        | Cause::SlowCallRate { .. }
+        | Cause::OpenTimeElapsed
+        | Cause::TrialSucceeded
+        | Cause::TrialSlow
+        | Cause::TrialOverdue => None,
+    };
+    if let Some(words) = words {
+        *words = words.chars().filter(|letter| !letter.is_control()).take(CAUSE_CHARS).collect();
+    }
+    transition
+}
+
+#[cfg(test)]
+mod tests {
+    use breakwater_breaker::State;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const EPOCH: Uuid = Uuid::from_u128(1);
+
+    /// A client that tells all its transitions, whatever it is asked.
+    fn deaf(epoch: Uuid, last_seq: u64) -> (Report, Cursor) {
+        let seen = |seq| {
+            let at = Timestamp::UNIX_EPOCH;
+            let (from, to, cause) = (Some(State::HalfOpen), State::Closed, Cause::TrialSucceeded);
+            Seen { transition: Transition { seq, from, to, at, mono_nanos: seq, cause }, aligned_at: at }
+        };
+        let transitions = (1..=last_seq).map(seen).collect();
+        let report = Report { epoch, state: State::Closed, failures: 0, last_seq, calls: 0, errors: 0, transitions };
+        (report, Cursor { epoch, seq: last_seq })
+    }
+
+    fn unread(mailbox: &Mailbox) -> Vec<u64> {
+        let report = mailbox.read().report.expect("it was heard");
+        report.transitions.iter().map(|seen| seen.transition.seq).collect()
+    }
+
+    #[test]
+    fn of_very_many_transitions_all_are_read_and_few_are_kept_at_a_time() {
+        let mailbox = Mailbox::new(Timestamp::UNIX_EPOCH);
+        let last = 3 * UNREAD as u64 + 7;
+        let mut cursor = Cursor { epoch: EPOCH, seq: 1 };
+        let mut read = vec![];
+        while cursor.seq < last {
+            mailbox.recorded(cursor);
+            assert!(mailbox.put(Timestamp::UNIX_EPOCH, Ok(deaf(EPOCH, last))), "there is more: {cursor}");
+            let some = unread(&mailbox);
+            assert!((1..=UNREAD).contains(&some.len()), "{} are kept", some.len());
+            cursor.seq = some[some.len() - 1];
+            read.extend(some);
+        }
+        assert_eq!(read, (2..=last).collect::<Vec<_>>());
+        mailbox.recorded(cursor);
+        assert!(!mailbox.put(Timestamp::UNIX_EPOCH, Ok(deaf(EPOCH, last))), "all is recorded");
+        assert_eq!(unread(&mailbox), Vec::<u64>::new());
+        // Of another process nothing is recorded yet.
+        assert!(mailbox.put(Timestamp::UNIX_EPOCH, Ok(deaf(Uuid::from_u128(2), 3))));
+        assert_eq!(unread(&mailbox), [1, 2, 3]);
+    }
+
+    #[test]
+    fn of_what_is_said_of_a_transition_the_beginning_is_kept() {
+        let long = "é".repeat(1 << 16);
+        let short = "é".repeat(CAUSE_CHARS);
+        let unit = breakwater_breaker::Unit::Attempt;
+        let causes = |words: &String| {
+            [
+                Cause::ConsecutiveFailures { count: 3, unit, last_error: words.clone() },
+                Cause::FailureRate { calls: 9, failures: 9, unit, last_error: Some(words.clone()) },
+                Cause::TrialFailed { last_error: words.clone() },
+                Cause::Forced { reason: words.clone() },
+                Cause::Other { kind: words.clone() },
+            ]
+        };
+        let (mut report, _) = deaf(EPOCH, 1);
+        let mut transition = report.transitions.remove(0).transition;
+        for (said, kept) in causes(&long).into_iter().zip(causes(&short)) {
+            transition.cause = said;
+            assert_eq!(in_few_words(&transition).cause, kept);
+        }
+    }
 }

@@ -11,6 +11,8 @@ pub enum Defect {
     NamesForUids,
     /// Whoever stands in the status is killed, without a look at selector and exemptions.
     TrustedStatus,
+    /// Right before a kill the experiment is read again, and not heeded.
+    OldPermission,
     /// Every missed start of a schedule is made up for, one after the other.
     CatchUpBurst,
 }

@@ -2,10 +2,14 @@
 //! when to look again, and a poller for each client replica. All of it ends when the session is dropped.
 #![allow(clippy::disallowed_methods, reason = "the edge: here it is waited between two looks")]
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use breakwater_breaker::wire::Cursor;
-use breakwater_crds::{ChaosExperiment, Client as ClientSpec};
+use breakwater_crds::{ChaosExperiment, Client as ClientSpec, MAX_REPLICAS};
 use futures::channel::mpsc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -20,7 +24,7 @@ use crate::{
     metrics::Metrics,
     poll::Poller,
     watches::{Membership, Watches},
-    world::ReplicaView,
+    world::{ClientView, ReplicaView},
 };
 
 /// However often a bell is rung, the experiment is not looked at more often than this; a first ring is told at once. A killed
@@ -61,6 +65,9 @@ impl Bell {
 /// A replica as a member of one of the experiment's clients.
 type Member = (String, String);
 
+/// A client's pod, with its cursor in the status if it is recorded there.
+pub type Watched<'a> = (&'a Pod, Option<Cursor>);
+
 /// What goes on for an active experiment.
 pub struct Session {
     uid: Option<String>,
@@ -99,20 +106,50 @@ impl Session {
         (&self.uid, self.generation) == (&experiment.metadata.uid, experiment.metadata.generation)
     }
 
-    /// What a replica last said; begins to ask it if that is not done yet. `recorded` is its cursor in the status.
+    /// What the replicas of the clients last said; `watched` has the pods of each. Begins to ask those that are not asked yet, and
+    /// stops to ask what is not among them any more. Of more than [`MAX_REPLICAS`] in all, the others have an error that says so.
     pub fn hear(
         &mut self,
+        clients: &[ClientSpec],
+        interval: Duration,
+        watched: &[Vec<Watched>],
+        now: Timestamp,
+    ) -> Vec<ClientView> {
+        let all = clients.iter().zip(watched);
+        let members = all.clone().flat_map(|(client, pods)| {
+            pods.iter().map(move |(pod, recorded)| (member(client, pod), recorded.is_some()))
+        });
+        let asked = asked(members);
+        self.pollers.retain(|member, _| asked.contains(member));
+        let count: usize = watched.iter().map(Vec::len).sum();
+        let too_many = format!(
+            "it is not asked: of {count} client replicas {MAX_REPLICAS} can be watched: narrow the clients' selectors"
+        );
+        let views = all.map(|(client, pods)| {
+            let replicas = pods.iter().map(|(pod, recorded)| {
+                if asked.contains(&member(client, pod)) {
+                    self.hear_one(client, interval, pod, *recorded, now)
+                } else {
+                    unheard(pod, now, too_many.clone())
+                }
+            });
+            ClientView { name: client.name.clone(), replicas: replicas.collect() }
+        });
+        views.collect()
+    }
+
+    fn hear_one(
+        &mut self,
         client: &ClientSpec,
-        interval: std::time::Duration,
+        interval: Duration,
         pod: &Pod,
         recorded: Option<Cursor>,
         now: Timestamp,
     ) -> ReplicaView {
-        let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
-        let member = (client.name.clone(), uid.clone());
+        let member = member(client, pod);
         if !self.pollers.contains_key(&member) {
             match endpoint::of(client, interval, pod) {
-                Err(error) => return ReplicaView { pod: name, uid, heard_at: now, report: None, error: Some(error) },
+                Err(error) => return unheard(pod, now, error),
                 Ok(endpoint) => {
                     let bell = self.bell.clone();
                     let (fetch, clock) = (self.fetch.clone(), self.clock.clone());
@@ -126,12 +163,28 @@ impl Session {
             mailbox.recorded(cursor);
         }
         let heard = mailbox.read();
-        ReplicaView { pod: name, uid, heard_at: heard.at, report: heard.report, error: heard.error }
+        let (_, uid) = member;
+        ReplicaView { pod: pod.name_any(), uid, heard_at: heard.at, report: heard.report, error: heard.error }
     }
+}
 
-    /// Stops to ask replicas that are not among these pods any more.
-    pub fn keep(&mut self, client: &str, pods: &[&Pod]) {
-        let there = |uid: &str| pods.iter().any(|pod| pod.metadata.uid.as_deref() == Some(uid));
-        self.pollers.retain(|(name, uid), _| name != client || there(uid));
+fn member(client: &ClientSpec, pod: &Pod) -> Member {
+    (client.name.clone(), pod.uid().unwrap_or_default())
+}
+
+/// Of all members those that are asked: no more than a run can have, and first those that it has recorded, or it would lose sight of
+/// them as others come.
+fn asked(members: impl Iterator<Item = (Member, bool)>) -> HashSet<Member> {
+    let (recorded, new): (Vec<_>, Vec<_>) = members.partition(|(_, recorded)| *recorded);
+    recorded.into_iter().chain(new).map(|(member, _)| member).take(MAX_REPLICAS).collect()
+}
+
+fn unheard(pod: &Pod, now: Timestamp, why: String) -> ReplicaView {
+    ReplicaView {
+        pod: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
+        heard_at: now,
+        report: None,
+        error: Some(why),
     }
 }

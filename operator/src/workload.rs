@@ -72,6 +72,8 @@ pub async fn view(client: Client, namespace: &str, workload: &Workload) -> Resul
     let found = in_time(api(client, namespace, workload).get_opt(&workload.name)).await?;
     Ok(found.map(|object| WorkloadView {
         settled: is_settled(workload.kind, object.metadata.generation, &object.data),
+        restarted_at: restarted_at(&object.data).and_then(|at| at.parse().ok()),
+        refusal: refusal(workload, &object.data),
         target: Target {
             name: workload.name.clone(),
             uid: object.metadata.uid.unwrap_or_default(),
@@ -98,13 +100,38 @@ fn is_settled(kind: WorkloadKind, generation: Option<i64>, object: &Value) -> bo
             status("updatedNumberScheduled") == wanted && status("numberAvailable") == wanted
         }
         WorkloadKind::StatefulSet => {
-            let newest = object["status"]["currentRevision"] == object["status"]["updateRevision"];
+            // With a partition the two revisions never become one: the pods below it keep theirs.
+            let newest = status("updatedReplicas") >= wanted - partition(object);
             newest && status("readyReplicas") == wanted && status("replicas") == wanted
         }
         WorkloadKind::Deployment | WorkloadKind::ReplicaSet => {
             ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|field| status(field) == wanted)
         }
     }
+}
+
+/// The pods of a StatefulSet that no rollout replaces.
+fn partition(object: &Value) -> i64 {
+    object["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap_or(0)
+}
+
+/// Why a restart would replace none of its pods, and what to do instead; a run would wait for them until its timeout.
+fn refusal(workload: &Workload, object: &Value) -> Option<String> {
+    let spec = &object["spec"];
+    let by_hand = spec["updateStrategy"]["type"] == "OnDelete";
+    let all_kept = partition(object) > 0 && partition(object) >= spec["replicas"].as_i64().unwrap_or(1);
+    let (why, instead) = match workload.kind {
+        WorkloadKind::StatefulSet | WorkloadKind::DaemonSet if by_hand => {
+            ("its updateStrategy is OnDelete", "make that RollingUpdate, or write method: Delete")
+        }
+        WorkloadKind::StatefulSet if all_kept => {
+            ("the partition of its rollingUpdate leaves all of them out", "lower that, or write method: Delete")
+        }
+        WorkloadKind::Deployment if spec["paused"] == true => ("it is paused", "resume it with kubectl rollout resume"),
+        _ => return None,
+    };
+    let of = format!("{:?} {}", workload.kind, workload.name);
+    Some(format!("spec.kill.method RolloutRestart would replace no pod of {of}, as {why}: {instead}"))
 }
 
 /// Restarts a workload, if it is still the one of this uid; `None` if it is not there any more. The moment is the one of the plan,
@@ -144,8 +171,11 @@ pub async fn is_restarted(
 ) -> Result<bool, Error> {
     let found = in_time(api(client, namespace, workload).get_opt(&workload.name)).await?;
     let found = found.filter(|found| found.metadata.uid.as_deref() == Some(&victim.uid));
-    let at = victim.planned_at.to_string();
-    Ok(found.is_some_and(|found| found.data["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT] == at))
+    Ok(found.is_some_and(|found| restarted_at(&found.data) == Some(&victim.planned_at.to_string())))
+}
+
+fn restarted_at(workload: &Value) -> Option<&str> {
+    workload["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT].as_str()
 }
 
 #[cfg(test)]
@@ -159,9 +189,12 @@ mod tests {
             json!({"spec": {"replicas": 3}, "status": {"observedGeneration": generation, "replicas": replicas,
                 "updatedReplicas": updated, "availableReplicas": available}})
         };
-        let stateful = |current, ready| {
-            json!({"spec": {"replicas": 2}, "status": {"observedGeneration": 2, "currentRevision": current,
-                "updateRevision": "b", "replicas": 2, "readyReplicas": ready}})
+        let stateful = |partition, updated, ready| {
+            let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}});
+            let current = if partition == 0 && updated == 3 { "b" } else { "a" };
+            json!({"spec": {"replicas": 3, "updateStrategy": strategy}, "status": {"observedGeneration": 2,
+                "currentRevision": current, "updateRevision": "b", "replicas": 3, "updatedReplicas": updated,
+                "readyReplicas": ready}})
         };
         let daemon = |updated, available| {
             json!({"status": {"observedGeneration": 2, "desiredNumberScheduled": 4,
@@ -173,14 +206,40 @@ mod tests {
             (Deployment, deployment(2, 4, 3, 3), false),
             (Deployment, deployment(2, 3, 2, 3), false),
             (Deployment, deployment(2, 3, 3, 2), false),
-            (StatefulSet, stateful("b", 2), true),
-            (StatefulSet, stateful("a", 2), false),
-            (StatefulSet, stateful("b", 1), false),
+            (StatefulSet, stateful(0, 3, 3), true),
+            (StatefulSet, stateful(0, 2, 3), false),
+            (StatefulSet, stateful(0, 3, 2), false),
+            (StatefulSet, stateful(2, 1, 3), true),
+            (StatefulSet, stateful(2, 0, 3), false),
+            (StatefulSet, stateful(2, 1, 2), false),
             (DaemonSet, daemon(4, 4), true),
             (DaemonSet, daemon(3, 4), false),
             (DaemonSet, daemon(4, 3), false),
         ] {
             assert_eq!(is_settled(kind, Some(2), &object), settled, "{kind:?} {object}");
+        }
+    }
+
+    #[test]
+    fn what_a_restart_leaves_as_it_is_is_refused_with_what_to_do() {
+        use WorkloadKind::{DaemonSet, Deployment, StatefulSet};
+        let by_hand = json!({"spec": {"replicas": 3, "updateStrategy": {"type": "OnDelete"}}});
+        let partition = |partition: i64| {
+            let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}});
+            json!({"spec": {"replicas": 3, "updateStrategy": strategy}})
+        };
+        for (kind, object, words) in [
+            (StatefulSet, &by_hand, Some("updateStrategy is OnDelete")),
+            (DaemonSet, &by_hand, Some("make that RollingUpdate, or write method: Delete")),
+            (StatefulSet, &partition(3), Some("partition of its rollingUpdate leaves all of them out")),
+            (StatefulSet, &partition(2), None),
+            (StatefulSet, &partition(0), None),
+            (Deployment, &json!({"spec": {"paused": true}}), Some("kubectl rollout resume")),
+            (Deployment, &json!({"spec": {"paused": false, "strategy": {"type": "Recreate"}}}), None),
+        ] {
+            let said = refusal(&Workload { kind, name: "backend".into() }, object);
+            assert_eq!(said.is_some(), words.is_some(), "{kind:?} {object}: {said:?}");
+            assert!(said.unwrap_or_default().contains(words.unwrap_or_default()), "{kind:?} {object}");
         }
     }
 }

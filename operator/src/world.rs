@@ -24,7 +24,8 @@ pub struct World {
     pub rivals: Vec<Rival>,
     /// Why no experiment may run now: the operator-wide halt, or a namespace that takes no part any more.
     pub halted: Option<String>,
-    /// Why there is nothing to look at: a selector of the spec that is none. The schema refuses most of them at apply.
+    /// Why no run can come of the spec: a selector that is none, which the schema refuses at apply where it can, or a workload whose
+    /// pods no restart replaces.
     pub invalid: Option<String>,
     /// Why the pods could not be listed this time.
     pub unseen: Option<String>,
@@ -56,8 +57,12 @@ pub struct Target {
 pub struct WorkloadView {
     /// Its name and uid.
     pub target: Target,
-    /// Its newest version is rolled out: every pod is of it, and ready.
+    /// Its newest version is rolled out: every pod that is to be of it is, and all are ready.
     pub settled: bool,
+    /// When it was restarted last, by whomever, as far as its annotation is a moment.
+    pub restarted_at: Option<Timestamp>,
+    /// Why a restart would replace none of its pods, and what to do instead.
+    pub refusal: Option<String>,
 }
 
 /// Another experiment with a run under way and a target in common.
@@ -110,7 +115,7 @@ pub struct Report {
     pub calls: u64,
     /// Of these, those that failed or were refused.
     pub errors: u64,
-    /// Transitions after the cursor that it was asked with, or all that it keeps; in order.
+    /// Transitions after the cursor that is recorded, or all that it keeps; in order, and of very many the oldest.
     pub transitions: Vec<Seen>,
 }
 

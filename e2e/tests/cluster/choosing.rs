@@ -105,10 +105,14 @@ async fn a_rehearsal_kills_nothing_and_names_who_would_be_killed() {
         // With a short time to live it takes itself away.
         let brief = r#"{"spec":{"ttlAfterFinished":"1s"}}"#;
         lab.kubectl(&["patch", "chaosexp", "rehearsal", "--type=merge", "-p", brief], "").await?.text()?;
-        until("the experiment is gone", SOON, async || {
-            Ok(lab.experiments().get_opt("rehearsal").await?.is_none().then_some(()))
-        })
-        .await
+        let is_gone = async |name: &str| Ok(lab.experiments().get_opt(name).await?.is_none().then_some(()));
+        until("the experiment is gone", SOON, async || is_gone("rehearsal").await).await?;
+        // And with one from the start nobody has to touch it again.
+        let manifest = include_str!("../../../crds/examples/rehearsal.yaml");
+        let brief =
+            manifest.replace("name: rehearsal", "name: brief").replace("ttlAfterFinished: 1h", "ttlAfterFinished: 1s");
+        lab.apply(&brief).await?;
+        until("the other one is gone by itself", 2 * SOON, async || is_gone("brief").await).await
     })
     .await;
 }

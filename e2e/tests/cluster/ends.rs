@@ -144,7 +144,7 @@ async fn goes_on_without(lab: &Lab, namespace: &str) -> Result<()> {
 /// sends at least one a second. A few are left for experiments of other tests, and for watches that were refused.
 async fn comes_to_rest(lab: &Lab) -> Result<()> {
     let (mut looks, mut before) = (0, (0, 0));
-    until("the operator comes to rest", SOON * 2, async || {
+    until("the operator comes to rest", SOON * 4, async || {
         let metrics = lab.operator_metrics().await?;
         let sum = |name: &str| -> u64 {
             let lines =

@@ -9,14 +9,14 @@ kind: ChaosExperiment
 metadata: {name: refused, namespace: default}
 spec:
   target: {selector: {matchLabels: {app: backend}}, pods: {all: {}}}
+  expect: {opensWithin: 30s}
   kill: {method: Delete, gracePeriodSeconds: 0, holdFor: 15s}
   observe: {clients: [{name: client, selector: {matchLabels: {app: client}}, port: http, path: /status, breaker: backend}], interval: 500ms}
-  expect: {opensWithin: 30s}
   timeout: 5m
 ";
 
 /// A change to the good manifest, and words that the refusal must have: the field, and what to write instead.
-const BAD: [(&str, &str, &[&str]); 46] = [
+const BAD: [(&str, &str, &[&str]); 48] = [
     ("{matchLabels: {app: backend}}", "{}", &["spec.target.selector", "at least one label", "app: backend"]),
     ("{matchLabels: {app: backend}}", "{matchLabels: {}}", &["spec.target.selector", "at least one label"]),
     ("{matchLabels: {app: client}}", "{}", &["spec.observe.clients[0].selector", "at least one label"]),
@@ -42,6 +42,16 @@ const BAD: [(&str, &str, &[&str]); 46] = [
     ("  kill: {method: Delete, gracePeriodSeconds: 0, holdFor: 15s}\n", "", &["staysClosed: true", "holdFor: 15s"]),
     ("{opensWithin: 30s}", "{sequence: [Closed, HalfOpen, Closed]}", &["spec.expect", "staysClosed: true"]),
     ("timeout: 5m", "timeout: 30s", &["spec", "timeout must be longer"]),
+    (
+        "{opensWithin: 30s}\n  kill: {method: Delete, gracePeriodSeconds: 0, holdFor: 15s}",
+        "{staysClosed: true}\n  kill: {holdFor: 5m}",
+        &["spec", "timeout must be longer than", "kill.holdFor"],
+    ),
+    (
+        "timeout: 5m",
+        "schedule: {rounds: 10, pauseBetweenRounds: 20s}",
+        &["spec", "longer than schedule.rounds times", "fewer rounds"],
+    ),
     ("timeout: 5m", "retries: 5", &["unknown field", "retries"]),
     ("pods: {all: {}}", "pods: {percent: 101}", &["spec.target.pods.percent", "less than or equal to 100"]),
     ("pods: {all: {}}", "pods: {all: {}}, minAvailable: -1", &["spec.target.minAvailable"]),

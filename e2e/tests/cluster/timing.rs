@@ -42,6 +42,10 @@ async fn a_schedule_starts_on_time_runs_its_rounds_and_remembers() {
         ensure!(status.statistics.as_ref().is_some_and(|figures| (figures.runs, figures.passed) == (1, 1)));
         ensure!(status.next_schedule_time.is_some_and(|next| next > run.started_at));
         ensure!(status.summary.as_ref().and_then(|summary| summary.parts).is_some_and(|parts| parts.closed.is_some()));
+        // What has run by a schedule has a history; one that runs once is another experiment.
+        let once = r#"{"spec":{"schedule":{"cron":null,"at":"2126-01-01T00:00:00Z"}}}"#;
+        let changed = lab.kubectl(&["patch", "chaosexp", "scheduled", "--type=merge", "-p", once], "").await?;
+        ensure!(!changed.ok && changed.err.contains("schedule.cron, which must stay"), "{changed:?}");
         // Between two runs the spec may change; a date that is over is no start.
         let change = r#"{"spec":{"timeout":"5m","schedule":{"cron":"0 0 30 2 *"}}}"#;
         lab.kubectl(&["patch", "chaosexp", "scheduled", "--type=merge", "-p", change], "").await?.text()?;

@@ -16,7 +16,7 @@ use breakwater_faults::{
 
 use jiff::SignedDuration;
 
-use crate::{Cases, know, late, verdict};
+use crate::{Cases, every, know, late, verdict};
 
 /// The ways to die at a request.
 pub const CRASHES: [Fate; 3] = [Fate::DeadBefore, Fate::DeadAfter, Fate::AnswerLost];
@@ -67,6 +67,12 @@ fn at_every_request_of_every_workload() {
         let setup = Setup { plan, ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {crash:?} at request {index}", known.workload.name), setup }
     };
+    assert!(
+        known.len() >= 20 && cases.count() >= 12_000 / every(1),
+        "{} workloads, {} crashes",
+        known.len(),
+        cases.count()
+    );
     sweep(cases.count(), case, |played| as_ever(played, longest, &excused)).expect_none("one crash");
     println!("one crash: {} runs prove nothing, as nobody held their outage for a while", excused.into_inner());
 }
@@ -95,8 +101,27 @@ fn at_two_requests() {
             setup,
         }
     };
+    assert!(cases.count() >= 80_000 / every(10), "{} pairs of crashes", cases.count());
     sweep(cases.count(), case, |played| as_ever(played, longest, &excused)).expect_none("two crashes");
     assert_eq!(excused.into_inner(), 0, "none of these holds an outage");
+}
+
+/// Nobody takes over before a kill's deadline is over, or everybody's patience.
+#[test]
+fn and_nobody_takes_over_for_a_while() {
+    let known = know(workloads::all());
+    let absences = [12, 70].map(SignedDuration::from_secs);
+    let cases = Cases::new(&known, 16, |known| known.requests * CRASHES.len() * absences.len());
+    let case = |number| {
+        let (known, number) = cases.get(number);
+        let (take_over, number) = (absences[number % absences.len()], number / absences.len());
+        let (index, crash) = (number / CRASHES.len(), CRASHES[number % CRASHES.len()]);
+        let plan =
+            Box::new(move |sent: &breakwater_faults::net::Sent| if sent.index == index { crash } else { Fate::Pass });
+        let setup = Setup { plan, take_over, ..Setup::calm(&known.workload) };
+        Case { name: format!("{}: {crash:?} at request {index}, {take_over:?} away", known.workload.name), setup }
+    };
+    sweep(cases.count(), case, |_| vec![]).expect_none("one crash, and nobody for a while");
 }
 
 /// All pairs (first, second) with first < second, in the order of second.

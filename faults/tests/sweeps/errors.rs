@@ -12,7 +12,7 @@ use breakwater_faults::{
 
 use crate::{Cases, GOES_ON, Known, UNANSWERED, know, late, stuck, times};
 
-const ERRORS: [Fate; 9] = [
+const ERRORS: [Fate; 10] = [
     Fate::Status(409),
     Fate::Status(410),
     Fate::Busy(3600),
@@ -22,6 +22,7 @@ const ERRORS: [Fate; 9] = [
     Fate::SilenceAfter,
     Fate::Refused,
     Fate::HalfBody,
+    Fate::Late(Duration::from_secs(20)),
 ];
 /// A request that is never answered is given up, a watch after its own time-out; then the run goes on.
 const LONGER: Duration = UNANSWERED.saturating_add(GOES_ON);

@@ -59,8 +59,8 @@ fn at_every_moment_of_every_workload() {
     let case = |number| {
         let (known, number) = cases.get(number);
         let happening = happenings[number % happenings.len()].clone();
-        let span = u64::try_from(known.time.as_millis()).unwrap_or(u64::MAX).min(8000);
-        let at = 20 + span * (number / happenings.len()) as u64 / moments as u64;
+        let (begin, span) = known.busy();
+        let at = begin + 20 + span * (number / happenings.len()) as u64 / moments as u64;
         let name = format!("{}: {happening:?} after {at} ms", known.workload.name);
         Case { name, setup: Setup { happenings: vec![(at, happening)], ..Setup::calm(&known.workload) } }
     };
@@ -101,8 +101,8 @@ fn a_namespace_that_opts_out() {
     let moments = 8;
     let case = |number: usize| {
         let known = &known[number / moments];
-        let span = u64::try_from(known.time.as_millis()).unwrap_or(u64::MAX).min(8000);
-        let at = 500 + span * (number % moments) as u64 / moments as u64;
+        let (begin, span) = known.busy();
+        let at = begin + 500 + span * (number % moments) as u64 / moments as u64;
         let name = format!("{}: it opts out after {at} ms", known.workload.name);
         let happenings = vec![(at, Happening::OptOut)];
         Case { name, setup: Setup { happenings, label_required: true, ..Setup::calm(&known.workload) } }
@@ -150,15 +150,18 @@ fn a_run_that_is_stopped_right_before_its_kills() {
     sweep(known.len() * stops.len(), case, killed).expect_none("a stop right before the first kill");
 }
 
-/// An operator dies with its kill, and before another one takes over somebody stops the run: what was done is not told as not done.
+/// An operator dies with its kill, or the kill is on its way for long, and meanwhile somebody stops the run: what was done is not told as
+/// not done.
 #[test]
 fn a_run_that_is_stopped_while_its_operator_is_dead() {
     let known = know(workloads::all());
     let stops = [Happening::Suspend, Happening::Abort, Happening::Halt, Happening::Scale(0), Happening::Exempt(0)];
-    let cases = Cases::new(&known, 1, |_| stops.len() * CRASHES.len());
+    let late = [Fate::Late(Duration::from_secs(3)), Fate::Late(Duration::from_secs(20))];
+    let crashes = [&CRASHES[..], &late].concat();
+    let cases = Cases::new(&known, 1, |_| stops.len() * crashes.len());
     let case = |number| {
         let (known, number) = cases.get(number);
-        let (stop, crash) = (stops[number / CRASHES.len()].clone(), CRASHES[number % CRASHES.len()]);
+        let (stop, crash) = (stops[number / crashes.len()].clone(), crashes[number % crashes.len()]);
         let mut first = true;
         let plan =
             Box::new(move |sent: &Sent| if sent.is_kill() && std::mem::take(&mut first) { crash } else { Fate::Pass });

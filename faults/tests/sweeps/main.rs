@@ -80,6 +80,16 @@ struct Known {
     server: FakeApiServer,
 }
 
+impl Known {
+    /// When it is about something, in milliseconds: from where, and for how long. A schedule's first start is a minute away.
+    fn busy(&self) -> (u64, u64) {
+        let (begin, end) =
+            (self.first_kill.saturating_sub(4000), u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX));
+        let most = if self.workload.runs > 1 { u64::MAX } else { 8000 };
+        (begin, end.saturating_sub(begin).min(most))
+    }
+}
+
 fn know(workloads: Vec<Workload>) -> Vec<Known> {
     let know = |workload: Workload| {
         let played = play(Setup::calm(&workload));

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use crate::{every, long};
 
 fn fate(random: &mut Rng, sent: &Sent) -> Fate {
-    match random.u8(0..13) {
+    match random.u8(0..14) {
         0 => Fate::DeadBefore,
         1 => Fate::DeadAfter,
         2 => Fate::AnswerLost,
@@ -30,6 +30,7 @@ fn fate(random: &mut Rng, sent: &Sent) -> Fate {
         8 => Fate::HalfBody,
         9 => Fate::Paused(Duration::from_secs(random.u64(1..40))),
         10 => Fate::Stale(sent.revision.saturating_sub(random.u64(1..40))),
+        11 => Fate::Late(Duration::from_secs(random.u64(1..40))),
         _ => Fate::Pass,
     }
 }
@@ -74,7 +75,11 @@ pub fn setup(seed: u64) -> Setup {
     // Most clocks are off by a little, some by years.
     let off = if random.u8(0..16) == 0 { 315_532_800 } else { 1 };
     let operators = (0..random.usize(1..4)).map(|_| SignedDuration::from_secs(off * random.i64(-2..3))).collect();
-    let happenings: Vec<_> = (0..random.usize(0..4)).map(|_| (random.u64(0..9000), happening(&mut random))).collect();
+    // Mostly at once; now and then only after a deadline, or after everybody's patience.
+    let take_over = SignedDuration::from_secs(*random.choice(&[1, 1, 1, 1, 12, 70]).unwrap_or(&1));
+    // The first start of a schedule is a minute away.
+    let span = if workload.runs > 1 { 130_000 } else { 9000 };
+    let happenings: Vec<_> = (0..random.usize(0..4)).map(|_| (random.u64(0..span), happening(&mut random))).collect();
     // Of an experiment whose first line is lost nobody hears before the next list, which may be never.
     let renewed = happenings.iter().any(|(_, happening)| *happening == Happening::RecreateExperiment);
     let (odds, mut chance, mut lines) = (random.usize(8..200), random.fork(), random.fork());
@@ -96,6 +101,7 @@ pub fn setup(seed: u64) -> Setup {
         lines: Box::new(lines),
         operators,
         happenings,
+        take_over,
         label_required: random.bool(),
         defect: None,
         seed,

@@ -18,10 +18,10 @@ const WORKLOADS: [&str; 6] =
 
 /// Runs as the sweeps have them, a few of each kind: calm, with a crash at each kill and write, beside an operator that stands still
 /// for a while at some request, with a forged status, and with clocks that go on by minutes.
-fn noticed(defect: Defect) -> Option<String> {
+fn noticed(defect: Option<Defect>) -> Option<String> {
     for known in know(WORKLOADS.into_iter().map(workloads::named).collect()) {
         let play = |what: &str, setup: Setup| {
-            let wrong = check(&play(Setup { defect: Some(defect), ..setup })).into_iter().next()?;
+            let wrong = check(&play(Setup { defect, ..setup })).into_iter().next()?;
             Some(format!("{}, {what}: {wrong}", known.workload.name))
         };
         let calm = || Setup::calm(&known.workload);
@@ -36,8 +36,12 @@ fn noticed(defect: Defect) -> Option<String> {
         let happens = |what, at, happening| (what, Setup { happenings: vec![(at, happening)], ..calm() });
         let forged = (0..5).map(|step| happens("a forged status", known.first_kill + 200 * step, Happening::Forge));
         let leaps = [happens("a clock that goes on", 500, Happening::Jump(300))];
+        let plan = known.sent.iter().take_while(|sent| !sent.is_kill()).filter(|sent| sent.method == "PUT").last();
+        let pause = at(plan.map_or(0, |plan| plan.index + 1), Fate::Paused(Duration::from_millis(400)));
+        let stop = vec![(known.first_kill + 100, Happening::Suspend)];
+        let stopped = [("a stop right before a kill", Setup { plan: pause, happenings: stop, ..calm() })];
         let calm = [("nothing out of order", calm())];
-        let mut all = calm.into_iter().chain(crashes).chain(pauses).chain(forged).chain(leaps);
+        let mut all = calm.into_iter().chain(crashes).chain(pauses).chain(forged).chain(leaps).chain(stopped);
         if let Some(wrong) = all.find_map(|(what, setup)| play(what, setup)) {
             return Some(wrong);
         }
@@ -47,8 +51,9 @@ fn noticed(defect: Defect) -> Option<String> {
 
 #[test]
 fn every_defect_is_noticed() {
+    assert_eq!(noticed(None), None, "without a defect there is nothing to notice");
     for defect in DEFECTS {
-        let wrong = noticed(defect);
+        let wrong = noticed(Some(defect));
         println!("{defect:?}: {}", wrong.as_deref().unwrap_or("not noticed"));
         assert!(wrong.is_some(), "{defect:?} was not noticed");
     }

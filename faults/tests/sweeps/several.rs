@@ -26,10 +26,9 @@ fn side_by_side() {
 #[test]
 fn one_paused_at_every_request_and_woken_later() {
     let pauses = [Duration::from_secs(3), Duration::from_secs(30)];
-    let names = ["outage", "single kill", "one of three", "evicted", "reborn under its name", "two rounds"];
-    let known = know(names.into_iter().map(workloads::named).collect());
+    let known = know(workloads::all());
     // Two operators ask for twice as much.
-    let cases = Cases::new(&known, 8, |known| 2 * known.requests * pauses.len());
+    let cases = Cases::new(&known, 40, |known| 2 * known.requests * pauses.len());
     let case = |number| {
         let (known, number) = cases.get(number);
         let (index, pause) = (number / pauses.len(), pauses[number % pauses.len()]);
@@ -59,7 +58,7 @@ fn with_clocks_ten_years_apart_and_clocks_that_jump() {
         }
         let number = number - skews.len();
         let jump = jumps[number % jumps.len()];
-        let at = 300 + 700 * (number / jumps.len()) as u64;
+        let at = known.busy().0 + 300 + 700 * (number / jumps.len()) as u64;
         let setup = Setup { happenings: vec![(at, Happening::Jump(jump))], ..Setup::calm(workload) };
         Case { name: format!("{}: clocks jump by {jump} s after {at} ms", workload.name), setup }
     };

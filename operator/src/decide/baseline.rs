@@ -32,6 +32,11 @@ pub fn check(spec: &ChaosExperimentSpec, world: &World, run: &Run, now: Timestam
     if run.round > 1 {
         return again(spec, world, run, now);
     }
+    let count: usize = world.clients.iter().map(|client| client.replicas.len()).sum();
+    if count > MAX_REPLICAS {
+        let message = format!("{count} client replicas; {MAX_REPLICAS} can be watched: narrow the clients' selectors");
+        return Err(Missing::new(Reason::TooManyClients, message));
+    }
     let mut replicas = Vec::new();
     for client in &spec.observe.clients {
         let view = world.clients.iter().find(|view| view.name == client.name);
@@ -42,12 +47,14 @@ pub fn check(spec: &ChaosExperimentSpec, world: &World, run: &Run, now: Timestam
         let closed = |replica| closed(client, replica, spec.observe.interval.as_std(), now);
         replicas.extend(view.replicas.iter().map(closed).collect::<Result<Vec<_>, _>>()?);
     }
-    if replicas.len() > MAX_REPLICAS {
-        let message =
-            format!("{} client replicas; {MAX_REPLICAS} can be watched: narrow the clients' selectors", replicas.len());
-        return Err(Missing::new(Reason::TooManyClients, message));
-    }
     Ok(replicas)
+}
+
+/// Whether a replica was just asked for the first time, so that nothing is known of it yet.
+pub fn is_asking(world: &World, now: Timestamp) -> bool {
+    let unheard =
+        |view: &ReplicaView| view.report.is_none() && view.error.is_none() && elapsed(view.heard_at, now) < FRESH;
+    world.clients.iter().flat_map(|client| &client.replicas).any(unheard)
 }
 
 /// The same replicas once more, before another round.
@@ -86,8 +93,10 @@ fn targets(spec: &ChaosExperimentSpec, world: &World) -> Result<(), Missing> {
     }
     let all = matches!(target.pods, Pods::All(_));
     let fixed = if let Pods::Fixed(count) = target.pods { count as usize } else { 1 };
-    let victims = if all { alive } else { choose::count(&target.pods, Uuid::nil(), 0, ready).max(fixed) };
-    if victims > MAX_KILLS || alive.saturating_sub(victims) > MAX_SPARED {
+    let victims = if all { alive } else { choose::at_most(&target.pods, ready).max(fixed) };
+    // A workload that is restarted is one object, however many pods it has.
+    let kills_pods = spec.kill.is_some() && !spec.restarts_workload();
+    if kills_pods && (victims > MAX_KILLS || alive.saturating_sub(victims) > MAX_SPARED) {
         let message = format!(
             "spec.target.selector matches {alive} pods; one experiment can kill {MAX_KILLS} and leave {MAX_SPARED}: narrow the selector, or say pods: {{fixed: N}}"
         );

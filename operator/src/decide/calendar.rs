@@ -58,13 +58,14 @@ impl Calendar {
         None
     }
 
-    /// What is to be made of the starts from `next` up to `now`, both included.
+    /// What is to be made of the starts from `next` up to `now`, both included. In an excluded window none is made up for.
     pub fn due(&self, next: Timestamp, now: Timestamp, deadline: SignedDuration) -> Due {
         if now < next {
             return Due::default();
         }
         let oldest = now.checked_sub(deadline).unwrap_or(Timestamp::MIN).max(next);
-        let start = self.newest(oldest, now);
+        let excluded = self.excluded_until(&now.to_zoned(self.zone.clone())).is_some();
+        let start = if excluded { None } else { self.newest(oldest, now) };
         let from = next.checked_sub(SignedDuration::from_secs(1)).unwrap_or(next).to_zoned(self.zone.clone());
         let starts = self.cron.iter_after(from).take_while(|at| at.timestamp() <= now);
         let missed = starts.filter(|at| self.excluded_until(at).is_none() && Some(at.timestamp()) != start);

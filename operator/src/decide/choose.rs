@@ -46,8 +46,9 @@ pub fn replacements(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) 
     let candidates: Vec<_> = targets.iter().filter(new).collect();
     let left = (run.blast_radius as usize).min(most(spec, run, now, targets)).saturating_sub(pending.len());
     let victims = take(left, spec.min_available, run.seed, plus(run.slot, 1), candidates.clone(), targets);
-    // What minAvailable alone keeps may still be killed once more pods are ready.
-    let surplus = if victims.len() < left { vec![] } else { candidates };
+    // What minAvailable alone keeps may still be killed once more pods are ready, and so may what has replaced a pod whose kill was
+    // blocked up to now and is about to be told.
+    let surplus = if left == 0 || victims.len() < left { vec![] } else { candidates };
     let rest = surplus.into_iter().filter(|pod| !victims.contains(pod)).map(|pod| pod.uid.clone()).collect::<Vec<_>>();
     if run.spared.len() + rest.len() > MAX_SPARED {
         return Choice::default();
@@ -65,7 +66,7 @@ pub fn most(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) -> usize
 }
 
 /// The most that the rule allows, of so many. A percentage is rounded down: never more than it says.
-fn at_most(pods: &Pods, of: usize) -> usize {
+pub fn at_most(pods: &Pods, of: usize) -> usize {
     match pods {
         Pods::All(_) => MAX_KILLS,
         Pods::One(_) => 1,
@@ -203,6 +204,19 @@ mod tests {
             assert_eq!((choice.victims.len(), choice.spared.len()), (chosen, left), "{case}");
             assert!(choice.victims.iter().all(|victim| !choice.spared.contains(&victim.uid)), "{case}");
         }
+    }
+
+    /// Its kill was forbidden up to now, and an answer that allowed it was lost: what has come for it is killed next, not spared.
+    #[test]
+    fn what_has_replaced_a_blocked_pod_is_not_spared() {
+        let spec: Spec = serde_json::from_value(json!({"selector": {}, "pods": {"one": {}}})).unwrap();
+        let mut run: Run = serde_json::from_value(json!({"id": Uuid::nil(), "seed": Uuid::nil(), "startedAt": Timestamp::UNIX_EPOCH,
+            "round": 1, "slot": 1, "firstSlot": 1, "blastRadius": 1,
+            "kills": [{"round": 1, "slot": 1, "pod": "old", "uid": "old", "plannedAt": Timestamp::UNIX_EPOCH, "outcome": "Blocked"}]})).unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(replacements(&spec, &run, now, &[target("new")]), Choice::default(), "nobody knows of it yet");
+        run.kills[0].outcome = breakwater_crds::Outcome::Gone;
+        assert_eq!(replacements(&spec, &run, now, &[target("new")]).victims, [target("new")]);
     }
 
     #[test]

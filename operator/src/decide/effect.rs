@@ -1,9 +1,14 @@
 //! What a decision wants done outside: kills, and Events.
 
+use std::cmp::Ordering;
+
 use breakwater_crds::{KillRecord, Outcome, Run, Verdict};
 use jiff::Timestamp;
 
-use super::{KILL_LIMIT, judge::Ending, record::Attempt};
+use super::{KILL_LIMIT, judge::Ending, outcome::Attempt};
+
+/// A breaker's closing is told by an Event as long as a look has no more of them than this.
+const MAX_TOLD: usize = 16;
 
 /// A kill that is written down: of a pod, or of a workload that is to be restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +92,19 @@ impl Notice {
         };
         let message = attempt.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
         Self { warning, reason, action: "Kill", note: format!("{what} {} (uid {}){message}", victim.name, victim.uid) }
+    }
+
+    /// Adds a notice where there are few; the first that is too many says so, and the others are dropped. A client that makes up
+    /// transitions would have Events published by the thousand.
+    pub(super) fn tell(notices: &mut Vec<Self>, notice: Self) {
+        match notices.len().cmp(&MAX_TOLD) {
+            Ordering::Less => notices.push(notice),
+            Ordering::Equal => {
+                let note = "breakers did more than is told here; the status has the newest of it".into();
+                notices.push(Self { note, ..notice });
+            }
+            Ordering::Greater => {}
+        }
     }
 
     pub(super) fn missed(count: u64) -> Self {

@@ -17,6 +17,7 @@ mod disturb;
 mod effect;
 mod history;
 mod judge;
+mod outcome;
 mod record;
 mod rounds;
 mod start;
@@ -30,7 +31,8 @@ use uuid::Uuid;
 
 pub use calendar::{Calendar, Due, MISSED_AT_MOST};
 pub use effect::{Notice, Victim};
-pub use record::{Attempt, clients, outcomes, readable};
+pub use outcome::{Attempt, outcomes};
+pub use record::{clients, readable};
 pub use start::is_active;
 
 use crate::world::World;

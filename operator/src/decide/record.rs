@@ -1,139 +1,20 @@
-//! What was seen and done goes into the record: transitions once and in order, kills with their outcomes, all of it bounded.
+//! What was seen goes into the record: transitions once and in order, all of it bounded.
 
 use breakwater_breaker::{Cause, State};
 use breakwater_crds::{
-    ChaosExperimentSpec, Duration, Gap, GapReason, KillRecord, MAX_GAPS, MAX_KILLS, MAX_MESSAGE, MAX_SEQUENCE,
-    MAX_TRANSITIONS, NOT_IN_TIME, Outcome, Parts, Replica, Run, Summary, TransitionRecord,
+    ChaosExperimentSpec, Duration, Gap, GapReason, MAX_GAPS, MAX_SEQUENCE, MAX_TRANSITIONS, Parts, Replica, Run,
+    Summary, TransitionRecord,
 };
 use jiff::Timestamp;
 
-use super::{
-    SILENCE_LIMIT,
-    effect::{Notice, deadline, is_pending},
-    elapsed, is_held, plus,
-};
-use crate::{
-    error::API_LIMIT,
-    world::{ReplicaView, Report, Seen, World},
-};
+use super::{SILENCE_LIMIT, effect::Notice, elapsed, is_held, plus};
+use crate::world::{ReplicaView, Report, Seen, World};
 
 /// Bytes that are kept of a transition's cause.
 const MAX_CAUSE: usize = 128;
 
 /// How far a transition's time may be off: half of the longest round trip of a poll.
 const ALIGNMENT: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// What came of one kill.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// The set of kills that it was of: one pod may be chosen in several rounds.
-    pub slot: u64,
-    /// Uid of the pod.
-    pub uid: String,
-    /// When it was sent, if it was.
-    pub sent_at: Option<Timestamp>,
-    /// What came of it; never Planned.
-    pub outcome: Outcome,
-    /// What there is to say about it.
-    pub message: Option<String>,
-}
-
-/// Takes the outcomes of kills into the record; each kill has one outcome for ever.
-pub fn outcomes(run: &mut Run, attempts: &[Attempt]) {
-    for attempt in attempts {
-        // Of two operators, one may find gone, or too late for itself, what the other has just killed.
-        let unsettled = |outcome| match outcome {
-            Outcome::Planned => true,
-            // That it was not sent in time, or nobody knows, is no news of one that was forbidden all the time.
-            Outcome::Blocked => !matches!(attempt.outcome, Outcome::Failed | Outcome::Unknown),
-            Outcome::Gone | Outcome::Failed | Outcome::Unknown => is_done(attempt.outcome),
-            _ => false,
-        };
-        let fits =
-            |kill: &&mut KillRecord| (kill.slot, &kill.uid) == (attempt.slot, &attempt.uid) && unsettled(kill.outcome);
-        let Some(kill) = run.kills.iter_mut().find(fits) else { continue };
-        kill.outcome = attempt.outcome;
-        kill.sent_at = attempt.sent_at;
-        kill.message = attempt.message.as_deref().map(|message| readable(message, MAX_MESSAGE));
-        let at = attempt.sent_at.unwrap_or(kill.planned_at);
-        let of_round = kill.round == run.round;
-        if is_done(attempt.outcome) {
-            run.killed = plus(run.killed, 1);
-        }
-        if of_round && (is_done(attempt.outcome) || attempt.outcome == Outcome::Gone) {
-            run.first_kill_at.get_or_insert(at);
-        }
-    }
-}
-
-/// The API server took it.
-fn is_done(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Deleted | Outcome::Evicted | Outcome::Restarted)
-}
-
-/// Kills that can no longer be sent in time get their outcome. `killing`: up to now kills were sent.
-pub fn expire(run: &mut Run, world: &World, killing: bool, now: Timestamp) {
-    give_up(run, world, now, NOT_IN_TIME, |run, kill| {
-        now > deadline(run, kill) && (kill.outcome == Outcome::Planned || killing && is_blocked(run, kill))
-    });
-}
-
-/// Kills of a run that has ended get their outcome. `killing`: up to now kills were sent.
-pub fn abandon(run: &mut Run, world: &World, killing: bool, now: Timestamp) {
-    give_up(run, world, now, "not sent: the run had ended", |run, kill| {
-        is_pending(run, kill, now) || killing && is_blocked(run, kill)
-    });
-}
-
-/// It was forbidden up to now; the last try may have been allowed since, and its answer lost.
-fn is_blocked(run: &Run, kill: &KillRecord) -> bool {
-    kill.outcome == Outcome::Blocked && kill.round == run.round
-}
-
-/// Of the kills that can still come to something, those beyond `most` are not done: no operator has written them. What does not live
-/// any more counts first, or whoever writes down kills of nobody would have more of a share of the living killed.
-pub fn refuse(run: &mut Run, most: usize, lives: impl Fn(&KillRecord) -> bool, now: Timestamp) {
-    let pending = run.kills.iter().enumerate().filter(|(_, kill)| is_pending(run, kill, now));
-    let (living, gone): (Vec<_>, Vec<_>) = pending.partition(|(_, kill)| lives(kill));
-    let left = most.saturating_sub(gone.len());
-    let surplus: Vec<_> = living.into_iter().map(|(at, _)| at).skip(left).collect();
-    for at in surplus {
-        run.kills[at].outcome = Outcome::Failed;
-        run.kills[at].message = Some(format!("not sent: spec.target.pods allows {most} at a time"));
-    }
-}
-
-/// What still lives was not killed, if no request can be on its way any more; what does not may have been, and the answer was lost.
-fn give_up(run: &mut Run, world: &World, now: Timestamp, why: &str, which: impl Fn(&Run, &KillRecord) -> bool) {
-    let planned = run.kills.iter().filter(|kill| which(run, kill));
-    let attempts: Vec<_> = planned
-        .map(|kill| {
-            let lives = world.targets.iter().any(|pod| pod.uid == kill.uid && pod.alive);
-            let (outcome, message) = match &world.unseen {
-                Some(_) => (Outcome::Unknown, "the pods could not be listed"),
-                // Another operator may have sent it since, and died.
-                None if lives && elapsed(deadline(run, kill), now) <= API_LIMIT => {
-                    (Outcome::Unknown, "it lived a moment before, and could still be sent")
-                }
-                None if lives => (Outcome::Failed, why),
-                None => (Outcome::Gone, "gone when it was looked at again"),
-            };
-            let before = kill.message.iter().map(|before| format!("; before that: {before}"));
-            let message = Some(std::iter::once(message.to_owned()).chain(before).collect());
-            Attempt { slot: kill.slot, uid: kill.uid.clone(), sent_at: None, outcome, message }
-        })
-        .collect();
-    outcomes(run, &attempts);
-}
-
-/// Keeps the newest kills, and those that can still come to something: they are never more than fit.
-pub fn trim_kills(run: &mut Run, now: Timestamp) {
-    while run.kills.len() > MAX_KILLS {
-        let settled = run.kills.iter().position(|kill| !is_pending(run, kill, now));
-        run.kills.remove(settled.unwrap_or(0));
-        run.kills_dropped = plus(run.kills_dropped, 1);
-    }
-}
 
 /// When the target was without a ready pod, and when it had one again.
 pub fn targets(run: &mut Run, world: &World, now: Timestamp) {
@@ -316,11 +197,8 @@ fn take(replica: &mut Replica, seen: &Seen, moments: &Moments, now: Timestamp, n
         State::Closed if replica.sequence.len() > 1 => {
             replica.time_to_close = moments.hold_end.map(|end| Duration::between(end, seen.aligned_at));
             let after = replica.time_to_close.unwrap_or_default();
-            notices.push(notice(
-                "BreakerClosed",
-                false,
-                format!("breaker of {} closed {after} after the end of the outage asked for", replica.pod),
-            ));
+            let note = format!("breaker of {} closed {after} after the end of the outage asked for", replica.pod);
+            Notice::tell(notices, notice("BreakerClosed", false, note));
         }
         _ => {}
     }
@@ -369,8 +247,10 @@ pub fn readable(text: &str, longest: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use breakwater_crds::Outcome;
+
     use super::*;
-    use crate::decide::MAX_NUMBER;
+    use crate::decide::{Attempt, MAX_NUMBER, outcomes};
 
     /// What clients say, and what a forged status says, is at most this.
     #[test]

@@ -1,6 +1,8 @@
 //! Between runs: whether one begins, when the next one does, and what has ended for good.
 
-use breakwater_crds::{ChaosExperiment, ChaosExperimentStatus, Phase, Reason, Run, Schedule, Verdict};
+use breakwater_crds::{
+    ChaosExperiment, ChaosExperimentSpec, ChaosExperimentStatus, Phase, Reason, Run, Schedule, Verdict,
+};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -49,6 +51,11 @@ pub fn decide(
     }
     if experiment.spec.suspend {
         return wait(status, Phase::Suspended, Reason::Suspended, "spec.suspend is true: no run begins", None, now);
+    }
+    if world.unseen.is_some() {
+        // Whether all is halted is not known.
+        let status = experiment.status.clone().unwrap_or_default();
+        return Decision { status, requeue: Some(LOOK_AGAIN), ..Decision::default() };
     }
     let schedule = experiment.spec.schedule.clone().unwrap_or_default();
     match Calendar::of(&schedule) {
@@ -105,8 +112,11 @@ fn scheduled(status: ChaosExperimentStatus, calendar: &Calendar, now: Timestamp)
         Some(next) => {
             // What the last run said stays in sight until the next one begins.
             let last = status.history.last().map(|run| (run.reason, run.message.clone()));
+            let last =
+                last.or_else(|| Some((status.reason?, status.message.clone()?)).filter(|_| has_just_ended(&status)));
+            let which = if status.runs == 0 { "first" } else { "next" };
             let (reason, message) =
-                last.unwrap_or((Reason::Scheduled, "waiting for the schedule's first start".into()));
+                last.unwrap_or((Reason::Scheduled, format!("waiting for the schedule's {which} start")));
             wait(status, Phase::Waiting, reason, &message, Some(next), now)
         }
         None => {
@@ -114,6 +124,14 @@ fn scheduled(status: ChaosExperimentStatus, calendar: &Calendar, now: Timestamp)
             wait(status, Phase::Waiting, Reason::NeverDue, message, None, now)
         }
     }
+}
+
+/// Where no history is kept, the status itself still says how the last run ended, up to when something else is said.
+fn has_just_ended(status: &ChaosExperimentStatus) -> bool {
+    use Reason::{AbortRequested, Halted, InvalidSpec, NeverDue, Scheduled, Suspended};
+    let says_why_it_waits =
+        |reason| matches!(reason, AbortRequested | Halted | InvalidSpec | NeverDue | Scheduled | Suspended);
+    status.run.is_some() && !status.reason.is_some_and(says_why_it_waits)
 }
 
 fn once(
@@ -154,7 +172,8 @@ fn end(
     status.phase = Some(Phase::Completed);
     history::close(&mut status, run, ending, &experiment.spec, now);
     conditions::update(&mut status, true, now);
-    Decision { status, notices: vec![Notice::completed(ending)], ..Decision::default() }
+    let requeue = expiry(&experiment.spec, now).map(|expiry| wake(expiry, now));
+    Decision { status, notices: vec![Notice::completed(ending)], requeue, ..Decision::default() }
 }
 
 /// Writes a run down, and no more: whom it must wait for is asked once it can be seen by all.
@@ -206,7 +225,7 @@ fn finished(
         conditions::update(&mut status, true, now);
     }
     let ended = status.run.as_ref().and_then(|run| run.completed_at);
-    let expiry = experiment.spec.ttl_after_finished.zip(ended).map(|(ttl, ended)| ttl.after(ended));
+    let expiry = ended.and_then(|ended| expiry(&experiment.spec, ended));
     Decision {
         status,
         delete: expiry.is_some_and(|expiry| expiry <= now),
@@ -229,7 +248,13 @@ fn wait(
     Decision { status, requeue: next.map(|next| wake(next, now)), ..Decision::default() }
 }
 
-fn wake(at: Timestamp, now: Timestamp) -> std::time::Duration {
+/// When an experiment that ended for good is deleted, if ever.
+pub(super) fn expiry(spec: &ChaosExperimentSpec, ended: Timestamp) -> Option<Timestamp> {
+    spec.ttl_after_finished.map(|ttl| ttl.after(ended))
+}
+
+/// Nobody else says when it is time: the operator's own writes are no reason to look again.
+pub(super) fn wake(at: Timestamp, now: Timestamp) -> std::time::Duration {
     elapsed(now, at).clamp(std::time::Duration::from_millis(1), LONGEST_WAIT)
 }
 

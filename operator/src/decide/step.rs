@@ -11,7 +11,7 @@ use super::{
     BASELINE_LIMIT, BLOCKED_AGAIN, Calendar, Decision, LOOK_AGAIN, Notice, Victim, WAVE_SPACING, baseline, choose,
     conditions, disturb, effect, elapsed, history, is_recurring,
     judge::{self, Ending, Standing},
-    plus, record, rounds, running, uid,
+    outcome, plus, record, rounds, running, start, uid,
 };
 use crate::{
     sabotage::{self, Defect},
@@ -102,7 +102,11 @@ impl Step<'_> {
     }
 
     /// Nothing can be seen, so nothing is recorded, killed or judged; but the clock runs.
-    fn blind(&mut self, run: Run) -> Run {
+    fn blind(&mut self, mut run: Run) -> Run {
+        if self.status.reason == Some(Reason::AnotherExperiment) {
+            // How long others went first is not held against it.
+            run.waited_until = Some(self.now);
+        }
         let why = self.world.unseen.as_deref().unwrap_or_default();
         let message = format!("the pods cannot be listed: {why}");
         let phase = self.status.phase.filter(|_| run.round_at.is_some()).unwrap_or(Phase::Baseline);
@@ -157,7 +161,8 @@ impl Step<'_> {
         match baseline::check(self.spec, self.world, run, self.now) {
             Err(missing) => {
                 let limit = self.patience();
-                if self.waited(run) >= limit {
+                // A new operator has heard nobody yet, however long the run has waited.
+                if self.waited(run) >= limit && !baseline::is_asking(self.world, self.now) {
                     let message = format!("no baseline after {limit:?}: {}", missing.message);
                     self.ending = Some(Ending::new(Verdict::Inconclusive, missing.reason, message));
                 } else {
@@ -195,10 +200,10 @@ impl Step<'_> {
             run.seed = run.id;
             return self.first_set(run);
         }
-        record::expire(run, self.world, self.is_killing(), self.now);
+        outcome::expire(self.spec, run, self.world, self.is_killing(), self.now);
         let restarts = self.spec.restarts_workload();
         let lives = |uid: &str| self.world.targets.iter().any(|pod| pod.alive && pod.uid == uid);
-        record::refuse(run, self.most(run), |kill| restarts || lives(&kill.uid), self.now);
+        outcome::refuse(run, self.most(run), |kill| restarts || lives(&kill.uid), self.now);
         self.decision.kills.extend(effect::victims(run, self.now));
         if run.kills.iter().any(|kill| kill.outcome == Outcome::Planned) {
             return;
@@ -248,7 +253,7 @@ impl Step<'_> {
             self.decision.kills.push(Victim::new(run, &kill));
             run.kills.push(kill);
         }
-        record::trim_kills(run, self.now);
+        outcome::trim_kills(run, self.now);
     }
 
     fn finish(mut self, mut run: Run) -> Decision {
@@ -256,14 +261,15 @@ impl Step<'_> {
         if let Some(ending) = self.ending.take() {
             let ending = disturb::temper(ending, &run);
             run.completed_at = Some(self.now);
-            record::abandon(&mut run, self.world, self.is_killing(), self.now);
+            outcome::abandon(self.spec, &mut run, self.world, self.is_killing(), self.now);
             record::calls(&mut run, self.world);
             self.decision.kills.clear();
             self.decision.notices.push(Notice::completed(&ending));
             self.status.phase = Some(if finished { Phase::Completed } else { Phase::Waiting });
             history::close(&mut self.status, run, &ending, self.spec, self.now);
             // A schedule goes on at once: the next look is the first one between two runs.
-            self.decision.requeue = (!finished).then_some(Duration::ZERO);
+            let expiry = start::expiry(self.spec, self.now).map(|expiry| start::wake(expiry, self.now));
+            self.decision.requeue = if finished { expiry } else { Some(Duration::ZERO) };
         } else {
             self.decision.requeue.get_or_insert(next_look(self.spec, &run, self.now));
             self.status.summary = Some(record::summary(&run));

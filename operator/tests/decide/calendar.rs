@@ -5,6 +5,8 @@ use breakwater_operator::decide::{Calendar, Due, MISSED_AT_MOST};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
+use crate::cases;
+
 fn schedule(yaml: &str) -> Schedule {
     serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{yaml}: {error}"))
 }
@@ -70,6 +72,65 @@ fn starts_are_what_cron_says_in_its_zone() {
         ),
     ] {
         assert_eq!(starts(yaml, from, expected.len()), expected, "{yaml} from {from}");
+    }
+}
+
+/// Berlin's clocks go forward at 02:00 on 28 March 2027 (01:00 UTC), and back at 03:00 on 31 October 2027 (01:00 UTC).
+#[test]
+fn only_a_cron_of_one_time_a_day_makes_up_for_a_left_out_hour_and_passes_over_its_repetition() {
+    for (cron, spring, autumn) in [
+        (
+            "30 2 * * *",
+            vec!["2027-03-28T01:00:00Z", "2027-03-29T00:30:00Z"],
+            vec!["2027-10-31T00:30:00Z", "2027-11-01T01:30:00Z"],
+        ),
+        (
+            "0,30 2 * * *",
+            vec!["2027-03-29T00:00:00Z", "2027-03-29T00:30:00Z"],
+            vec![
+                "2027-10-31T00:00:00Z",
+                "2027-10-31T00:30:00Z",
+                "2027-10-31T01:00:00Z",
+                "2027-10-31T01:30:00Z",
+                "2027-11-01T01:00:00Z",
+            ],
+        ),
+        (
+            "*/15 2 * * *",
+            vec!["2027-03-29T00:00:00Z", "2027-03-29T00:15:00Z"],
+            vec![
+                "2027-10-31T00:00:00Z",
+                "2027-10-31T00:15:00Z",
+                "2027-10-31T00:30:00Z",
+                "2027-10-31T00:45:00Z",
+                "2027-10-31T01:00:00Z",
+                "2027-10-31T01:15:00Z",
+                "2027-10-31T01:30:00Z",
+                "2027-10-31T01:45:00Z",
+                "2027-11-01T01:00:00Z",
+            ],
+        ),
+        (
+            "30 2,14 * * *",
+            vec!["2027-03-28T12:30:00Z", "2027-03-29T00:30:00Z"],
+            vec!["2027-10-31T00:30:00Z", "2027-10-31T01:30:00Z", "2027-10-31T13:30:00Z", "2027-11-01T01:30:00Z"],
+        ),
+        (
+            "30 1-3 * * *",
+            vec!["2027-03-28T00:30:00Z", "2027-03-28T01:30:00Z", "2027-03-28T23:30:00Z"],
+            vec![
+                "2027-10-30T23:30:00Z",
+                "2027-10-31T00:30:00Z",
+                "2027-10-31T01:30:00Z",
+                "2027-10-31T02:30:00Z",
+                "2027-11-01T00:30:00Z",
+            ],
+        ),
+    ] {
+        let yaml = format!("cron: '{cron}'\ntimeZone: Europe/Berlin");
+        for (from, expected) in [("2027-03-27T16:00:00Z", spring), ("2027-10-30T16:00:00Z", autumn)] {
+            assert_eq!(starts(&yaml, from, expected.len()), expected, "{cron} from {from}");
+        }
     }
 }
 
@@ -145,7 +206,7 @@ fn of_several_missed_starts_the_newest_is_made_up_for_within_the_deadline() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(300))]
 
     /// Whatever the windows: a start is outside of them, on the minute, and after the moment asked for; and it is the one that a
     /// walk over all minutes finds.

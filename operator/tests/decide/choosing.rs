@@ -110,6 +110,33 @@ fn a_percentage_that_comes_to_no_pod_is_not_begun() {
     }
 }
 
+/// More than one set may have are never cut down in silence; what is restarted is one object, however many pods it has.
+#[test]
+fn more_than_one_set_may_have_are_refused_and_a_workload_may_have_as_many_as_it_likes() {
+    let restart = "{all: {}}, workload: {kind: Deployment, name: backend}";
+    for (pods, kill, refused) in [
+        ("{percent: 60}", HELD, true),
+        ("{randomUpToPercent: 60}", HELD, true),
+        ("{percent: 50}", HELD, false),
+        ("{all: {}}", HELD, true),
+        ("{all: {}}", "", false),
+        (restart, "  kill: {method: RolloutRestart}", false),
+    ] {
+        let mut sim = Sim::new(&manifest(pods, kill, "{staysClosed: true}"), 240, 1);
+        sim.until(LIMIT, |sim| {
+            sim.experiment.status.as_ref().is_some_and(|status| {
+                status.run.as_ref().is_some_and(|run| run.round_at.is_some()) || sim.is_complete()
+            })
+        });
+        assert_eq!(
+            sim.status().reason == Some(Reason::TooManyTargets),
+            refused,
+            "{pods} {kill}: {:?}",
+            sim.status().message
+        );
+    }
+}
+
 #[test]
 fn as_many_as_min_available_says_are_ready_at_every_moment() {
     for (pods, min) in [("{all: {}}", 1), ("{all: {}}", 3), ("{fixed: 4}", 3), ("{percent: 100}", 2)] {

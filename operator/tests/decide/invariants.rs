@@ -19,7 +19,7 @@ use jiff::SignedDuration;
 use proptest::{prelude::*, test_runner::TestRunner};
 
 use crate::{
-    manifest,
+    cases, manifest,
     sim::{Fault, STEP, Sim},
 };
 
@@ -217,8 +217,7 @@ static STEPS: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn hold_whatever_happens() {
-    let mut runner =
-        TestRunner::new(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = TestRunner::new(cases(400));
     let world = (specs(), 0..5usize, 0..3usize, proptest::collection::vec((1..200usize, happening()), 0..12));
     let outcome = runner.run(&world, |(spec, pods, clients, happenings)| {
         let mut sim = Sim::new(&spec, pods, clients);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use breakwater_breaker::{Cause, Transition};
 use breakwater_crds::{ABORT, DisturbanceKind, Phase, Reason, State, Verdict};
+use breakwater_operator::{decide::clients, world::Seen};
 use jiff::SignedDuration;
 
 use crate::{
@@ -165,5 +167,50 @@ fn a_breaker_that_is_forced_by_hand_is_no_evidence() {
         let status = sim.complete(LIMIT);
         assert_eq!((status.verdict, status.reason), (Some(Verdict::Inconclusive), Some(Reason::Disturbed)), "{state}");
         assert!(status.message.as_ref().unwrap().contains("by hand"), "{:?}", status.message);
+    }
+}
+
+#[test]
+fn of_a_breaker_that_closes_very_often_all_is_recorded_and_little_is_told() {
+    let mut sim = in_the_middle(LONG);
+    let (mut run, mut world) = (sim.run().clone(), sim.world());
+    let from = run.clients[0].seq;
+    let report = world.clients[0].replicas[0].report.as_mut().expect("it answers");
+    let seen = |number: u64| {
+        let to = if number % 2 == 1 { State::Open } else { State::Closed };
+        let (seq, at, cause) = (from + number, sim.now, Cause::TrialSucceeded);
+        Seen { transition: Transition { seq, from: None, to, at, mono_nanos: number, cause }, aligned_at: at }
+    };
+    report.transitions = (1..=400).map(seen).collect();
+    let notices = clients(&sim.experiment.spec, &mut run, &world, sim.now);
+    assert_eq!(run.clients[0].seq, from + 400);
+    assert_eq!(notices.len(), 17, "{notices:?}");
+    let closed = notices.iter().filter(|notice| notice.note.contains("closed")).count();
+    assert!(closed >= 15 && notices[16].note.contains("the status has"), "{notices:?}");
+}
+
+/// What the rules on spec.timeout refuse: a manifest that could only end so.
+#[test]
+fn a_timeout_holds_for_the_hold_the_watch_and_all_rounds_together() {
+    let rounds = "\n  schedule: {rounds: 2, pauseBetweenRounds: 10s}";
+    for (more, watched, timeout, verdict) in [
+        ("", "5s", "15s", Verdict::Aborted),
+        ("", "5s", "20s", Verdict::Passed),
+        ("", "20s", "20s", Verdict::Aborted),
+        ("", "20s", "25s", Verdict::Passed),
+        (rounds, "5s", "40s", Verdict::Aborted),
+        (rounds, "5s", "60s", Verdict::Passed),
+    ] {
+        let mut sim = Sim::new(&manifest("{one: {}}", &format!("{HELD}{more}"), "{staysClosed: true}"), 3, 1);
+        sim.experiment.spec.observe.duration = watched.parse().unwrap();
+        sim.experiment.spec.timeout = timeout.parse().unwrap();
+        let status = sim.complete(LIMIT);
+        let said = (status.verdict, status.reason == Some(Reason::Timeout));
+        assert_eq!(
+            said,
+            (Some(verdict), verdict == Verdict::Aborted),
+            "{more} {watched} {timeout}: {:?}",
+            status.message
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use breakwater_breaker::Settings;
 use breakwater_crds::{ABORT, ChaosExperiment, Phase, Reason, Verdict};
-use breakwater_manifests::{Checker, mutants};
+use breakwater_manifests::{Checker, mutants, seed};
 use jiff::{SignedDuration, Timestamp};
 use proptest::test_runner::TestCaseError;
 
@@ -13,7 +13,7 @@ use crate::{
     sim::{Client, Fault, STEP, Sim},
 };
 
-/// Manifests that are made; `e2e/tests/manifests.rs` shows the same ones to a real API server.
+/// Manifests that are made; `e2e/tests/manifests.rs` shows those of the same seed to a real API server.
 const COUNT: usize = 10_000;
 /// One of so many is tried; `BREAKWATER_LONG=1` tries them all, `BREAKWATER_EVERY=100` one of a hundred.
 const EVERY: usize = 10;
@@ -94,7 +94,7 @@ fn whatever_is_taken_ends_or_says_why_it_waits() {
     let every = std::env::var("BREAKWATER_EVERY").ok().and_then(|every| every.parse().ok());
     let every = every.unwrap_or(if long { 1 } else { EVERY });
     let (mut played, mut killed, mut verdicts, mut wrong) = (0, 0, BTreeMap::new(), vec![]);
-    for mutant in mutants(1, COUNT).iter().step_by(every) {
+    for mutant in mutants(seed(), COUNT).iter().step_by(every) {
         let Ok(experiment) = checker.check(&mutant.manifest) else { continue };
         played += 1;
         match play(experiment, &mut killed) {

@@ -279,6 +279,48 @@ fn the_history_is_bounded_and_says_what_it_dropped() {
     assert_eq!((status.history_dropped, status.statistics.as_ref().unwrap().runs), (2, 2));
 }
 
+/// What was begun at its time is not what a window forbids; what is made up for later is.
+#[test]
+fn a_missed_start_is_not_made_up_for_in_an_excluded_window() {
+    for (away, runs, missed) in [(330, 0, 1), (50, 1, 0)] {
+        let window = "excluded: [{from: '09:10', to: '09:20'}]";
+        let mut sim = scheduled(&format!("cron: '8 9 * * *', startingDeadline: 12h, {window}"));
+        sim.look(Fault::None);
+        sim.until(LIMIT, |sim| sim.now >= at("2026-12-01T09:07:30Z"));
+        sim.operator_away(Duration::from_secs(away));
+        assert_eq!((sim.status().runs, sim.status().missed_runs), (runs, missed), "{away} s away");
+        assert_eq!(sim.status().next_schedule_time, Some(at("2026-12-02T09:08:00Z")), "{away} s away");
+    }
+}
+
+#[test]
+fn without_a_history_the_last_run_s_reason_stays_in_sight() {
+    let mut sim = scheduled("cron: '*/5 * * * *'");
+    sim.experiment.spec.history_limit = 0;
+    sim.until(LIMIT, |sim| sim.experiment.status.as_ref().is_some_and(|status| status.verdict.is_some()));
+    sim.until(LIMIT, |sim| sim.status().next_schedule_time == Some(at("2026-12-01T09:10:00Z")));
+    sim.step(Fault::None);
+    assert_eq!((sim.status().verdict, sim.status().reason), (Some(Verdict::Passed), Some(Reason::AsExpected)));
+    sim.experiment.spec.suspend = true;
+    sim.look(Fault::None);
+    sim.experiment.spec.suspend = false;
+    sim.look(Fault::None);
+    assert_eq!(sim.status().reason, Some(Reason::Scheduled), "it has said something else in between");
+}
+
+/// Nobody else says when it is time.
+#[test]
+fn who_has_ended_for_good_asks_to_be_looked_at_when_it_is_to_be_deleted() {
+    for at in ["", "  schedule: {at: '2026-12-01T08:00:00Z'}\n"] {
+        let mut sim = Sim::new(&manifest("{all: {}}", &format!("{HELD}\n{at}  ttlAfterFinished: 5s"), "{}"), 1, 1);
+        sim.until(LIMIT, |sim| sim.experiment.status.is_some() && sim.is_complete());
+        let ended = sim.now;
+        // As the last look said, and no look by hand.
+        sim.until(Duration::from_secs(6), |sim| sim.deleted);
+        assert!(sim.now.duration_since(ended) >= SignedDuration::from_secs(5), "{at}");
+    }
+}
+
 #[test]
 fn a_finished_experiment_is_deleted_when_its_time_is_over_and_not_before() {
     let mut sim = Sim::new(&manifest("{all: {}}", HELD, "{}"), 1, 1);

@@ -135,8 +135,7 @@ impl Bench {
 
     /// What comes of a kill, in a word and a sentence.
     pub async fn kill(&self, experiment: &ChaosExperiment, victim: &Victim) -> (Outcome, String) {
-        let attempt = self.hands.kill(experiment, victim).await.expect("it is settled");
-        let Attempt { slot, uid, sent_at, outcome, message } = attempt;
+        let Attempt { slot, uid, sent_at, outcome, message } = self.hands.kill(experiment, victim).await;
         let done = matches!(outcome, Outcome::Deleted | Outcome::Evicted | Outcome::Restarted);
         // What may have been done by others is not said to be sent.
         assert_eq!((slot, uid, sent_at), (victim.slot, victim.uid.clone(), done.then_some(NOW)), "{outcome:?}");

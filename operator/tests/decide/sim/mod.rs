@@ -135,6 +135,7 @@ pub struct Sim {
     pub halted: bool,
     /// The Deployment's own version; a restart makes another, and its pods are replaced one by one.
     pub version: u32,
+    restarted_at: Option<Timestamp>,
     /// The operator has deleted the experiment.
     pub deleted: bool,
     /// Every status that was written, in order.
@@ -182,6 +183,7 @@ impl Sim {
             rivals: vec![],
             halted: false,
             version: 1,
+            restarted_at: None,
             deleted: false,
             written: vec![],
             looks: 0,
@@ -368,6 +370,8 @@ impl Sim {
         let settled = newest == self.own().count() && newest == self.replicas;
         let workload = restarts.then(|| WorkloadView {
             settled,
+            restarted_at: self.restarted_at,
+            refusal: None,
             target: Target {
                 name: "backend".into(),
                 uid: "deployment".into(),
@@ -442,6 +446,7 @@ impl Sim {
                 return attempt(Outcome::DryRun, None);
             }
             self.version += 1;
+            self.restarted_at = Some(victim.planned_at);
             return attempt(Outcome::Restarted, Some(self.now));
         }
         let Some(at) = self.pods.iter().position(|pod| pod.uid == victim.uid) else {
