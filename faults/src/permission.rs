@@ -57,14 +57,10 @@ pub fn permission(played: &Played) -> Vec<String> {
         }
         let Some(victim) = victim(request) else { continue };
         let held_up = held_up.get(&*request.by).copied().unwrap_or_default();
-        // Kills of one set are sent side by side: the newest read may be another one's, but then this one's is about as new.
         let before = |reads: &Reads, allows: &dyn Fn(u64) -> bool| {
-            let reads = reads.get(&*request.by).map_or(&[][..], Vec::as_slice);
-            let newest = reads.last().filter(|(at, _)| request.at.duration_since(*at) <= RIGHT_BEFORE + held_up);
-            newest.is_some_and(|(newest, _)| {
-                let mut recent = reads.iter().rev().take_while(|(at, _)| newest.duration_since(*at) <= RIGHT_BEFORE);
-                recent.any(|(_, revision)| allows(*revision))
-            })
+            let reads = reads.get(&*request.by).map_or(&[][..], Vec::as_slice).iter().rev();
+            let mut recent = reads.take_while(|(at, _)| request.at.duration_since(*at) <= RIGHT_BEFORE + held_up);
+            recent.any(|(_, revision)| allows(*revision))
         };
         let what = &request.object;
         if !before(&experiments, &|revision| experiment.at(revision).is_some_and(|found| allows(found, victim))) {

@@ -3,6 +3,7 @@
 use crate::{
     history::{Step, experiments},
     lab::{Happening, Played, TAKE_OVER},
+    net::Fate,
 };
 
 /// What is wrong with the verdicts of a run.
@@ -13,9 +14,13 @@ pub fn verdicts(played: &Played, steps: &[Step]) -> Vec<String> {
     // A clock that is behind what another one has written ends a run.
     let agree = played.skews.iter().all(|skew| *skew == played.skews[0]);
     let wanted = played.workload.verdict;
-    // From an outage that nobody held for long, or that was held by what was seen late, a breaker may recover in time.
+    // From an outage that nobody held for long, as a look or a kill hung, a breaker may recover in time.
     let away = played.processes > played.skews.len() && played.take_over > TAKE_OVER;
-    let unheld = (away || played.network.lagged()) && wanted == "Failed";
+    let hangs = |fate| {
+        use Fate::{Busy, Late, Paused, Silence, SilenceAfter, Slow, Stale};
+        matches!(fate, Silence | SilenceAfter | Busy(_) | Late(_) | Paused(_) | Slow(_) | Stale(_))
+    };
+    let unheld = wanted == "Failed" && (away || played.network.sent().into_iter().any(|(_, fate)| hangs(fate)));
     if !played.happenings.iter().all(is_harmless) || !agree || unheld {
         return vec![];
     }
