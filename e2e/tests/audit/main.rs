@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 /// Labs in which a namespace that the operator serves is deleted: its role there may go first.
 const DELETED_UNDER_WAY: &[&str] = &["e2e-ends-"];
-/// Labs in which a namespace opts out while its operator kills in it: a kill that is on its way then is refused.
-const OPTED_OUT_UNDER_WAY: &[&str] = &["e2e-optin-"];
+/// Labs in which a namespace opts out, or goes, while its operator kills in it: a kill that is on its way then is refused.
+const OPTED_OUT_UNDER_WAY: &[&str] = &["e2e-optin-", "e2e-goes-on-"];
 
 /// A verb on a resource of a group: `delete /pods`, `create events.k8s.io/events`.
 type Right = String;
@@ -64,7 +64,8 @@ fn is_provoked(event: &Value) -> bool {
     let message = event["responseStatus"]["message"].as_str().unwrap_or_default();
     // Nothing is created in a namespace that is going, as the tests' own do in the end: not even an Event.
     let by_policy = message.contains("is being terminated")
-        || is_of(OPTED_OUT_UNDER_WAY) && message.contains("takes no part in experiments");
+        || is_of(OPTED_OUT_UNDER_WAY)
+            && (message.contains("takes no part in experiments") || message.contains("not found"));
     is_of(DELETED_UNDER_WAY) || is_authorized(event) && by_policy
 }
 
