@@ -56,6 +56,16 @@ pub enum Fate {
     Late(Duration),
 }
 
+impl Fate {
+    /// How long the operator or what it asks for is held up on the way at least, where that is said.
+    pub fn holds_up(self) -> Option<Duration> {
+        match self {
+            Self::Slow(time) | Self::Paused(time) | Self::Late(time) => Some(time),
+            _ => None,
+        }
+    }
+}
+
 /// What becomes of a line of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFate {

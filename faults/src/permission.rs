@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::{
     lab::{NAMESPACE, Played},
-    net::Fate,
     process::{HALT, SYSTEM},
 };
 
@@ -81,7 +80,7 @@ pub fn permission(played: &Played) -> Vec<String> {
 fn held_up(played: &Played) -> HashMap<String, SignedDuration> {
     let mut times = HashMap::<_, Duration>::new();
     for (sent, fate) in played.network.sent() {
-        if let Fate::Paused(time) | Fate::Late(time) | Fate::Slow(time) = fate {
+        if let Some(time) = fate.holds_up() {
             *times.entry(format!("operator-{}", sent.process)).or_default() += time;
         }
     }

@@ -100,7 +100,11 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
         steps.run("the same images from another folder", || images::reproduce(workspace, &images))?;
     }
     steps.run("load images", || cluster.load(&images))?;
+    let log = e2e::AuditLog::of(&cluster);
     steps.run("end-to-end tests", || e2e::run_all(workspace, &cluster))?;
+    steps.check("the operator's rights against what it used of them", || {
+        e2e::audit(log.as_ref(), workspace, &cluster)
+    })?;
     if args.long {
         steps.run("manifests of other seeds", || with_other_seeds(&mut e2e::manifests(workspace, &cluster)))?;
         steps.run("size", || size::test(workspace))?;

@@ -9,14 +9,14 @@ use breakwater_crds::KillRecord;
 use breakwater_faults::{
     history::{last, steps},
     lab::{OPENS, Played, Setup},
-    net::Fate,
+    net::{Fate, Sent},
     sweep::{Case, sweep},
     workloads,
 };
 
 use jiff::SignedDuration;
 
-use crate::{Cases, every, know, late, verdict};
+use crate::{Cases, at, every, know, late, verdict};
 
 /// The ways to die at a request.
 pub const CRASHES: [Fate; 3] = [Fate::DeadBefore, Fate::DeadAfter, Fate::AnswerLost];
@@ -62,9 +62,7 @@ fn at_every_request_of_every_workload() {
     let case = |number| {
         let (known, number) = cases.get(number);
         let (index, crash) = (number / CRASHES.len(), CRASHES[number % CRASHES.len()]);
-        let plan =
-            Box::new(move |sent: &breakwater_faults::net::Sent| if sent.index == index { crash } else { Fate::Pass });
-        let setup = Setup { plan, ..Setup::calm(&known.workload) };
+        let setup = Setup { plan: at(index, crash), ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {crash:?} at request {index}", known.workload.name), setup }
     };
     assert!(
@@ -90,7 +88,7 @@ fn at_two_requests() {
         let (known, number) = cases.get(number);
         let (first, second) = pair(number / kinds);
         let (one, other) = (CRASHES[number % kinds / CRASHES.len()], CRASHES[number % CRASHES.len()]);
-        let plan = Box::new(move |sent: &breakwater_faults::net::Sent| match sent.index {
+        let plan = Box::new(move |sent: &Sent| match sent.index {
             index if index == first => one,
             index if index == second => other,
             _ => Fate::Pass,
@@ -116,9 +114,7 @@ fn and_nobody_takes_over_for_a_while() {
         let (known, number) = cases.get(number);
         let (take_over, number) = (absences[number % absences.len()], number / absences.len());
         let (index, crash) = (number / CRASHES.len(), CRASHES[number % CRASHES.len()]);
-        let plan =
-            Box::new(move |sent: &breakwater_faults::net::Sent| if sent.index == index { crash } else { Fate::Pass });
-        let setup = Setup { plan, take_over, ..Setup::calm(&known.workload) };
+        let setup = Setup { plan: at(index, crash), take_over, ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {crash:?} at request {index}, {take_over:?} away", known.workload.name), setup }
     };
     sweep(cases.count(), case, |_| vec![]).expect_none("one crash, and nobody for a while");

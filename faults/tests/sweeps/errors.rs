@@ -10,7 +10,7 @@ use breakwater_faults::{
     workloads,
 };
 
-use crate::{Cases, GOES_ON, Known, UNANSWERED, know, late, stuck, times};
+use crate::{Cases, GOES_ON, Known, UNANSWERED, at, know, late, stuck, times};
 
 const ERRORS: [Fate; 10] = [
     Fate::Status(409),
@@ -34,8 +34,7 @@ fn at_every_request() {
     let case = |number| {
         let (known, number) = cases.get(number);
         let (index, error) = (number / ERRORS.len(), ERRORS[number % ERRORS.len()]);
-        let plan = Box::new(move |sent: &Sent| if sent.index == index { error } else { Fate::Pass });
-        let setup = Setup { plan, ..Setup::calm(&known.workload) };
+        let setup = Setup { plan: at(index, error), ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {error:?} at request {index}", known.workload.name), setup }
     };
     let times = times(&known);

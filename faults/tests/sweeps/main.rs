@@ -18,7 +18,7 @@ use breakwater_fake_apiserver::FakeApiServer;
 use breakwater_faults::{
     history::{last, steps},
     lab::{Played, Setup, play},
-    net::{Fate, Sent},
+    net::{Fate, Plan, Sent},
     workloads::Workload,
 };
 use breakwater_operator::requests::ANSWER_LIMIT;
@@ -37,6 +37,11 @@ fn long() -> bool {
 fn every(usual: usize) -> usize {
     let asked = std::env::var("BREAKWATER_EVERY").ok().and_then(|value| value.parse::<usize>().ok());
     asked.unwrap_or(if long() { 1 } else { usual }).max(1)
+}
+
+/// This becomes of one request, and all others are answered.
+fn at(index: usize, fate: Fate) -> Plan {
+    Box::new(move |sent| if sent.index == index { fate } else { Fate::Pass })
 }
 
 /// How the last run of a played one ended.

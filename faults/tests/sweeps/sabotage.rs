@@ -5,13 +5,13 @@ use std::time::Duration;
 use breakwater_faults::{
     check::check,
     lab::{Happening, Setup, play},
-    net::{Fate, Sent},
+    net::Fate,
     sabotage::{DEFECTS, Defect},
     workloads,
 };
 use jiff::SignedDuration;
 
-use crate::know;
+use crate::{at, know};
 
 const WORKLOADS: [&str; 6] =
     ["outage", "single kill", "one of three", "reborn under its name", "evicted under a budget", "every minute, twice"];
@@ -25,15 +25,13 @@ fn noticed(defect: Option<Defect>) -> Option<String> {
             Some(format!("{}, {what}: {wrong}", known.workload.name))
         };
         let calm = || Setup::calm(&known.workload);
-        let at =
-            |index: usize, fate: Fate| Box::new(move |sent: &Sent| if sent.index == index { fate } else { Fate::Pass });
         let effects = known.sent.iter().take(known.requests).filter(|sent| sent.method != "GET").map(|sent| sent.index);
         let crashes = effects.take(30).map(|index| ("a crash", Setup { plan: at(index, Fate::DeadAfter), ..calm() }));
         let pauses = (10..120).step_by(9).map(|index| {
             let operators = vec![SignedDuration::ZERO; 2];
             ("a pause", Setup { plan: at(index, Fate::Paused(Duration::from_secs(3))), operators, ..calm() })
         });
-        let happens = |what, at, happening| (what, Setup { happenings: vec![(at, happening)], ..calm() });
+        let happens = |what, when, happening| (what, Setup { happenings: vec![(when, happening)], ..calm() });
         let forged = (0..5).map(|step| happens("a forged status", known.first_kill + 200 * step, Happening::Forge));
         let leaps = [happens("a clock that goes on", 500, Happening::Jump(300))];
         let plan = known.sent.iter().take_while(|sent| !sent.is_kill()).filter(|sent| sent.method == "PUT").last();

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use breakwater_faults::{
     lab::{Happening, Setup},
-    net::{Fate, Sent},
+    net::Fate,
     sweep::{Case, sweep},
     workloads,
 };
 use jiff::SignedDuration;
 
-use crate::{Cases, know, stuck, times};
+use crate::{Cases, at, know, stuck, times};
 
 #[test]
 fn side_by_side() {
@@ -32,7 +32,7 @@ fn one_paused_at_every_request_and_woken_later() {
     let case = |number| {
         let (known, number) = cases.get(number);
         let (index, pause) = (number / pauses.len(), pauses[number % pauses.len()]);
-        let plan = Box::new(move |sent: &Sent| if sent.index == index { Fate::Paused(pause) } else { Fate::Pass });
+        let plan = at(index, Fate::Paused(pause));
         let setup = Setup { plan, operators: vec![SignedDuration::ZERO; 2], ..Setup::calm(&known.workload) };
         Case { name: format!("{}: {pause:?} at request {index} of two operators", known.workload.name), setup }
     };

@@ -14,7 +14,7 @@ use breakwater_faults::{
     workloads,
 };
 
-use crate::{Cases, GOES_ON, Known, know, late, stuck, times};
+use crate::{Cases, GOES_ON, Known, at, know, late, stuck, times};
 
 const FATES: [LineFate; 3] = [LineFate::Drop, LineFate::Double, LineFate::Swap];
 
@@ -92,8 +92,7 @@ fn every_older_version_at_every_read() {
         let (known, number) = cases.get(number);
         let of = known.workload.name;
         let (index, revision) = reads[of][number];
-        let plan = Box::new(move |sent: &Sent| if sent.index == index { Fate::Stale(revision) } else { Fate::Pass });
-        let setup = Setup { plan, ..Setup::calm(&known.workload) };
+        let setup = Setup { plan: at(index, Fate::Stale(revision)), ..Setup::calm(&known.workload) };
         Case { name: format!("{of}: read {index} as of revision {revision}"), setup }
     };
     let times = times(&known);
