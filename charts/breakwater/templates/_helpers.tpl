@@ -15,12 +15,13 @@
 {{ include "breakwater.fullname" . }}-operator
 {{- end }}
 
+{{/* Never the namespace's account `default`: every pod there that names no account would have the right to kill. */}}
 {{- define "breakwater.serviceAccountName" -}}
-{{- if .Values.operator.serviceAccount.create }}
-{{- default (include "breakwater.operatorName" .) .Values.operator.serviceAccount.name }}
-{{- else }}
-{{- default "default" .Values.operator.serviceAccount.name }}
+{{- $account := .Values.operator.serviceAccount }}
+{{- if not (or $account.create $account.name) }}
+{{- fail "operator.serviceAccount.name: it is empty, and operator.serviceAccount.create is false; set the name of an account that is there, or leave create at true" }}
 {{- end }}
+{{- default (include "breakwater.operatorName" .) $account.name }}
 {{- end }}
 
 {{/* Where the demo lives. An operator that watches other namespaces would never see an experiment on it. */}}
@@ -33,10 +34,11 @@
 {{- $demo }}
 {{- end }}
 
-{{/* REGISTRY/REPOSITORY/NAME:TAG of one of the three images; takes (dict "root" $ "name" "operator"). */}}
+{{/* REGISTRY/REPOSITORY/NAME:TAG[@DIGEST] of one of the three images; takes (dict "root" $ "name" "operator"). */}}
 {{- define "breakwater.image" -}}
 {{- $image := .root.Values.image }}
 {{- printf "%s/%s/%s:%s" $image.registry $image.repository .name (default .root.Chart.AppVersion $image.tag) }}
+{{- with get ($image.digests | default dict) .name }}@{{ . }}{{ end }}
 {{- end }}
 
 {{/* Namespaces that experiments run in; policies --------------------------------------------------------------------- */}}

@@ -15,7 +15,8 @@ use crate::{
 const TEXT: &str = "TEXT";
 /// Every place takes one of these; a value that takes none of them needs one more.
 const HARMLESS: &[&str] =
-    &["harmless", "HARMLESS", "97531", "97531s", "97.53.1.0/24", "http://harmless/", "json", "Always"];
+    &["harmless", "HARMLESS", "97531", "97531s", "97.53.1.0/24", "http://harmless/", "json", "Always", DIGEST];
+const DIGEST: &str = "sha256:9753197531975319753197531975319753197531975319753197531975319753";
 
 /// Where a text may stand in the values.
 struct Place {

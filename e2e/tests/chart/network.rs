@@ -106,7 +106,13 @@ fn where_the_api_server_is_and_who_reads_metrics_can_be_said() {
     let from = format!("networkPolicy.metricsFrom=[{reader}]");
     let server = r#"networkPolicy.apiServer={"ports": [8443], "cidrs": ["10.0.0.1/32", "::1/128"]}"#;
     let policy = operators(&["--set-json", &from, "--set-json", server]);
-    assert_eq!(policy["ingress"], json!([{"ports": http, "from": [reader]}]));
+    let test = json!({"podSelector": {"matchLabels": {
+        "app.kubernetes.io/name": "breakwater",
+        "app.kubernetes.io/instance": "breakwater",
+        "app.kubernetes.io/component": "test",
+    }}});
+    assert!(has(labels(&template(&[]), TEST), &test["podSelector"]), "`helm test` runs a pod that is let in");
+    assert_eq!(policy["ingress"], json!([{"ports": http, "from": [reader, test]}]));
     let blocks = json!([{"ipBlock": {"cidr": "10.0.0.1/32"}}, {"ipBlock": {"cidr": "::1/128"}}]);
     assert_eq!(policy["egress"][1], json!({"ports": [{"port": 8443}], "to": blocks}));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::helm::{VERSION, find, helm, pods, read_yaml, template, title};
+use crate::helm::{VERSION, find, helm, pods, read, read_yaml, template, title};
 
 /// What is off by default.
 pub const OPTIONAL: &[&str] =
@@ -21,7 +21,7 @@ pub const CASES: &[&[&str]] = &[
     &["--set", "policies.enabled=false"],
     OPTIONAL,
     &["--set", "crds.install=false"],
-    &["--set", "rbac.create=false,operator.serviceAccount.create=false"],
+    &["--set", "rbac.create=false,operator.serviceAccount.create=false,operator.serviceAccount.name=captain"],
 ];
 
 fn titles(args: &[&str]) -> BTreeSet<String> {
@@ -108,6 +108,22 @@ fn an_operator_of_some_namespaces_has_rights_there_and_brings_the_demo_to_the_fi
 }
 
 #[test]
+fn the_readmes_commands_leave_the_demo_out_of_other_namespaces() {
+    let readme = read("charts/breakwater/README.md");
+    let commands = readme.lines().filter_map(|line| line.strip_prefix("$ helm install breakwater charts/breakwater "));
+    let commands: Vec<_> = commands.collect();
+    assert!(commands.iter().any(|command| command.contains("watchNamespaces")), "{commands:?}");
+    for command in commands {
+        let values = command.split("--set ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+        let args: Vec<_> = values.flat_map(|value| ["--set", value.trim_matches('\'')]).collect();
+        let installed = titles(&args).into_iter();
+        let running = installed.filter(|title| title.starts_with("Deployment ") || title.starts_with("Service "));
+        let elsewhere: Vec<_> = running.filter(|title| !title.contains(" harbour/")).collect();
+        assert!(elsewhere.is_empty(), "{command}: {elsewhere:?}");
+    }
+}
+
+#[test]
 fn every_service_finds_its_pods_and_no_others() {
     let objects = template(&[]);
     let has = |labels: &Value, selector: &Value| {
@@ -178,5 +194,19 @@ fn images_come_from_the_registry_that_is_named() {
             assert!(image.starts_with("registry.example:5000/mirror/breakwater/"), "{title}: {image}");
             assert!(image.ends_with(":edge"), "{title}: {image}");
         }
+    }
+}
+
+#[test]
+fn a_digest_stands_behind_its_own_image_alone() {
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let names = ["operator", "backend", "client"];
+    for name in names {
+        let objects = template(&["--set", &format!("image.tag=edge,image.digests.{name}={digest}")]);
+        let found: BTreeSet<String> = pods(&objects).iter().flat_map(|(_, spec)| images(spec)).collect();
+        let behind = |image: &str| if image == name { format!("@{digest}") } else { String::new() };
+        let wanted: BTreeSet<String> =
+            names.into_iter().map(|image| format!("docker.io/breakwater/{image}:edge{}", behind(image))).collect();
+        assert_eq!(found, wanted, "{name}");
     }
 }

@@ -8,6 +8,9 @@ use crate::helm::{read, read_yaml, refusal, template_text};
 
 const CHART: &str = "charts/breakwater";
 
+/// A digest, as `--set-json` takes it.
+const DIGEST: &str = r#""sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#;
+
 /// For each value, something else than its default, as `--set-json` takes it.
 const OTHERWISE: &[(&str, &str)] = &[
     ("nameOverride", r#""tide""#),
@@ -15,6 +18,9 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("image.registry", r#""registry.example""#),
     ("image.repository", r#""mirror""#),
     ("image.tag", r#""edge""#),
+    ("image.digests.operator", DIGEST),
+    ("image.digests.backend", DIGEST),
+    ("image.digests.client", DIGEST),
     ("image.pullPolicy", r#""Always""#),
     ("image.pullSecrets", r#"[{"name": "key"}]"#),
     ("crds.install", "false"),
@@ -70,11 +76,12 @@ const OTHERWISE_EACH: &[(&str, &str)] = &[
     ("affinity", r#"{"nodeAffinity": {}}"#),
 ];
 
-/// Values that change nothing by themselves, and the one that they belong to.
+/// Values that change nothing or are refused by themselves, and the one that they belong to.
 const ONLY_WITH: &[(&str, &str)] = &[
     ("networkPolicy.", "networkPolicy.enabled=true"),
     ("monitoring.dashboard.labels", "monitoring.dashboard.enabled=true"),
     ("monitoring.alerts.labels", "monitoring.alerts.enabled=true"),
+    ("operator.serviceAccount.create", "operator.serviceAccount.name=captain"),
 ];
 
 fn otherwise() -> Vec<(String, &'static str)> {
@@ -178,9 +185,17 @@ fn a_wrong_value_is_refused_by_name() {
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("image.registry=https://example", "registry"),
         ("image.tag=edge:1", "tag"),
+        ("image.tag=edge@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "tag"),
+        ("image.digests.client=edge", "digests"),
+        ("image.digests.proxy=", "proxy"),
         ("fullnameOverride=Tide", "fullnameOverride"),
         (r"operator.haltConfigMap=stop\, secrets", "haltConfigMap"),
         ("operator.serviceAccount.name=captain hook", "serviceAccount"),
+        ("operator.serviceAccount.create=false", "operator.serviceAccount.name: it is empty"),
+        (
+            "rbac.create=false,policies.enabled=false,operator.serviceAccount.create=false",
+            "operator.serviceAccount.name:",
+        ),
         ("operator.podLabels.team=a b", "team"),
         ("operator.resources.limits.cpu=much", "cpu"),
         ("networkPolicy.apiServer.cidrs={10.0.0.1}", "cidrs"),
