@@ -161,9 +161,10 @@ pub struct KillRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
     /// Planned: not sent yet, or the answer is not known yet. Deleted: the API server took the delete. Evicted: it took the
-    /// eviction. Restarted: it took the workload's restart. Gone: the pod was gone or going when it was looked at again. Blocked: a
-    /// PodDisruptionBudget or minAvailable forbids it; message says which. DryRun: it would have been sent. Failed: it was refused,
-    /// or not sent; message says why. Unknown: nobody could look whether it was done; message says why.
+    /// eviction. Restarted: it took the workload's restart. Gone: the pod was gone, going or not
+    /// of the target any more when it was looked at again. Blocked: a PodDisruptionBudget or minAvailable forbids it; message says
+    /// which. DryRun: it would have been sent. Failed: it was refused, or not sent; message says why. Unknown: nobody could look
+    /// whether it was done; message says why.
     pub outcome: Outcome,
     /// What there is to say about the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -49,6 +49,8 @@ use crate::{ChaosExperimentStatus, Duration, Expect, Observe, Run, Schedule, dur
         .message("timeout is for all rounds together and must be longer than schedule.rounds times kill.holdFor (with expect.staysClosed also times observe.duration) and schedule.pauseBetweenRounds in between; write a longer timeout or fewer rounds"),
     validation = Rule::new("!has(self.kill) || self.kill.method != 'RolloutRestart' || (has(self.target.workload) && self.target.workload.kind != 'ReplicaSet' && has(self.target.pods.all))")
         .message("kill.method RolloutRestart restarts a whole workload: say target.workload: {kind: Deployment, name: ...} (or StatefulSet, DaemonSet) and target.pods: {all: {}}"),
+    validation = Rule::new("!has(self.kill) || self.kill.method != 'RolloutRestart' || self.target.minAvailable == 0")
+        .message("target.minAvailable is not counted by kill.method RolloutRestart: how many pods stay is up to the workload's own strategy; leave it out"),
     validation = Rule::new("!has(self.ttlAfterFinished) || !has(self.schedule) || !has(self.schedule.cron)").message("ttlAfterFinished is for experiments that run once; one with schedule.cron is never finished")
 )]
 pub struct ChaosExperimentSpec {
@@ -123,7 +125,7 @@ pub struct Target {
         .message("say exactly one of all: {}, one: {}, fixed: N, percent: N or randomUpToPercent: N"))]
     pub pods: Pods,
     /// How many ready pods must be left. It is counted at the moment of each kill; a kill that would leave fewer is not sent, and
-    /// is recorded as Blocked. Default 0.
+    /// is recorded as Blocked. Not with kill.method RolloutRestart, where the workload's strategy says how many stay. Default 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub min_available: u32,

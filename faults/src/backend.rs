@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use crate::{
     deployment::Deployment,
-    lab::{ELSEWHERE, NAMESPACE, PODS},
+    lab::{ELSEWHERE, NAMESPACE, OPENS, PODS},
+    workloads::Workload,
 };
 
 /// From the end of a pod to its replacement.
 const REPLACE: SignedDuration = SignedDuration::from_millis(400);
-/// From its creation to its readiness.
-const START: SignedDuration = SignedDuration::from_millis(600);
 /// From the delete of a pod to its end, if it has no more time.
 const END: SignedDuration = SignedDuration::from_millis(150);
 
@@ -25,6 +24,8 @@ pub struct Backend {
     pub replicas: usize,
     /// Its pods keep their names, as a StatefulSet's do.
     pub stateful: bool,
+    /// From a pod's creation to its readiness.
+    start: SignedDuration,
     /// The Deployment that its pods are of, if they are of one.
     deployment: Option<Deployment>,
     born: usize,
@@ -35,10 +36,11 @@ pub struct Backend {
 
 impl Backend {
     /// One without a pod.
-    pub fn new(replicas: usize, stateful: bool, deployment: Option<Deployment>) -> Self {
+    pub fn new(workload: &Workload, deployment: Option<Deployment>) -> Self {
         Self {
-            replicas,
-            stateful,
+            replicas: workload.backends,
+            stateful: workload.stateful,
+            start: workload.start,
             deployment,
             born: 0,
             lacks_since: None,
@@ -67,10 +69,10 @@ impl Backend {
                 continue;
             }
             alive.push(name.clone());
-            let ready_at = *self.ready_at.entry(uid).or_insert(now + START);
+            let ready_at = *self.ready_at.entry(uid).or_insert(now + self.start);
             let ready = is_ready(pod);
             if now >= ready_at && !ready {
-                drop(server.call("kubelet", Method::PATCH, &format!("{PODS}/{name}/status"), &running()));
+                drop(server.call("kubelet", Method::PATCH, &format!("{PODS}/{name}/status"), &running(now)));
             }
             serves |= ready;
         }
@@ -138,13 +140,14 @@ pub fn bait(server: &FakeApiServer, workload: bool) {
     for namespace in [Some(ELSEWHERE), workload.then_some(NAMESPACE)].into_iter().flatten() {
         let pods = format!("/api/v1/namespaces/{namespace}/pods");
         server.call("admin", Method::POST, &pods, &bait).expect("it is created");
-        server.call("kubelet", Method::PATCH, &format!("{pods}/bait/status"), &running()).expect("it is there");
+        server.call("kubelet", Method::PATCH, &format!("{pods}/bait/status"), &running(OPENS)).expect("it is there");
     }
 }
 
-/// The status of a pod that serves.
-pub fn running() -> Value {
-    json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})
+/// The status of a pod that serves since then; nodes tell whole seconds.
+pub fn running(since: Timestamp) -> Value {
+    let second = format!("{}", since.strftime("%Y-%m-%dT%H:%M:%SZ"));
+    json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": second}]}})
 }
 
 /// Whether a pod serves.

@@ -32,7 +32,7 @@ impl Churn {
             "spec": {"nodeName": "node-1", "containers": []}});
         // In a namespace that ends none comes.
         let Ok(pod) = server.call("admin", Method::POST, PODS, &body) else { return };
-        let mut status = running();
+        let mut status = running(now);
         status["status"]["podIP"] = json!(ip);
         server.call("kubelet", Method::PATCH, &format!("{PODS}/{name}/status"), &status).expect("it is there");
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();

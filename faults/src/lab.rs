@@ -200,7 +200,7 @@ impl Lab {
         }
         let network = Network::new(server.clone(), setup.plan, setup.lines, setup.defect);
         let deployment = workload.deployment.then(|| Deployment::create(&server, workload.backends));
-        let backend = Backend::new(workload.backends, workload.stateful, deployment);
+        let backend = Backend::new(&workload, deployment);
         let mut happenings = setup.happenings;
         happenings.sort_by_key(|(at, _)| *at);
         Self {

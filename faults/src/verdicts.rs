@@ -1,10 +1,22 @@
 //! How experiments end where nobody changes what they are about: as they would have without any fault, or without a proof.
 
+use std::collections::BTreeMap;
+
+use breakwater_crds::{Outcome, Run, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
 use crate::{
-    history::{Step, experiments},
-    lab::{Happening, Played, TAKE_OVER},
-    net::Fate,
+    backend::is_backend,
+    history::{Step, experiments, uid, when},
+    lab::{Happening, Played},
 };
+
+/// By how much an outage may be over before its hold is without the operator's saying so: a node's clock is not the operator's, and
+/// tells whole seconds.
+const UNNOTICED: SignedDuration = SignedDuration::from_secs(3);
+/// What replaces a killed pod is killed sooner, as long as somebody holds the outage.
+const ALONE: SignedDuration = SignedDuration::from_secs(2);
 
 /// What is wrong with the verdicts of a run.
 pub fn verdicts(played: &Played, steps: &[Step]) -> Vec<String> {
@@ -13,27 +25,71 @@ pub fn verdicts(played: &Played, steps: &[Step]) -> Vec<String> {
         |(_, happening): &(u64, Happening)| matches!(happening, Compact | Edit | KillOperator | Undecodable);
     // A clock that is behind what another one has written ends a run.
     let agree = played.skews.iter().all(|skew| *skew == played.skews[0]);
-    let wanted = played.workload.verdict;
-    // From an outage that nobody held for long, as a look or a kill hung, a breaker may recover in time.
-    let away = played.processes > played.skews.len() && played.take_over > TAKE_OVER;
-    let hangs = |fate| {
-        use Fate::{Busy, Late, Paused, Silence, SilenceAfter, Slow, Stale};
-        matches!(fate, Silence | SilenceAfter | Busy(_) | Late(_) | Paused(_) | Slow(_) | Stale(_))
-    };
-    let unheld = wanted == "Failed" && (away || played.network.sent().into_iter().any(|(_, fate)| hangs(fate)));
-    if !played.happenings.iter().all(is_harmless) || !agree || unheld {
+    if !played.happenings.iter().all(is_harmless) || !agree {
         return vec![];
     }
+    let wanted = played.workload.verdict;
     let mut wrong = vec![];
     let gone = steps.iter().any(|step| matches!(step, Step::ExperimentGone(_)));
     for experiment in experiments(steps).into_values() {
         if experiment.spec.ttl_after_finished.is_some() && played.ended && !gone {
             wrong.push("an experiment was not deleted when its time was over".to_string());
         }
-        let history = experiment.status.iter().flat_map(|status| &status.history);
-        let said = history.map(|run| format!("{:?}", run.verdict));
-        let others = said.filter(|said| said != wanted && said != "Inconclusive");
+        let Some(status) = experiment.status else { continue };
+        let left = status.run.as_ref().map(|run| left_alone(played, steps, run)).unwrap_or_default();
+        let unheld = left.iter().filter_map(|pod| pod.served).max();
+        if let Some(unheld) = unheld.filter(|time| status.verdict == Some(Verdict::Passed) && *time > UNNOTICED) {
+            wrong.push(format!("it passed by an outage that was over {unheld:?} before its hold was"));
+        }
+        // From an outage whose last seconds nobody held a breaker may recover in time.
+        let unheld = left.iter().any(|pod| pod.lived > ALONE) || !played.skews[0].is_zero();
+        let excused = |said: &str| wanted == "Failed" && said == "Passed" && unheld;
+        let said = status.history.iter().map(|run| format!("{:?}", run.verdict));
+        let others = said.filter(|said| said != wanted && said != "Inconclusive" && !excused(said));
         wrong.extend(others.map(|said| format!("the verdict is {said}, not {wanted}")));
     }
     wrong
+}
+
+/// A pod that had replaced a killed one, could have been killed, and was not.
+struct LeftAlone {
+    /// How long it had lived when the hold was over.
+    lived: SignedDuration,
+    /// How long it had served by then, if it did.
+    served: Option<SignedDuration>,
+}
+
+/// Of a run by a clock that is off nothing is known.
+fn left_alone(played: &Played, steps: &[Step], run: &Run) -> Vec<LeftAlone> {
+    let Some((first_kill, hold_until)) = run.first_kill_at.zip(run.hold_until) else { return vec![] };
+    // The API server tells whole seconds.
+    let in_hold = |at: &Timestamp| (first_kill - SignedDuration::from_secs(1)..hold_until).contains(at);
+    let mut pods = BTreeMap::new();
+    for step in steps {
+        match step {
+            Step::Pod(change) if is_backend(&change.object) => {
+                let created = time(&change.object["metadata"]["creationTimestamp"]).filter(in_hold);
+                let ready = ready_since(&change.object).filter(in_hold);
+                pods.extend(created.map(|created| (uid(&change.object), (created, ready))));
+            }
+            Step::PodEnds(change) if when(&played.server, change.revision).is_some_and(|at| at < hold_until) => {
+                pods.remove(&uid(&change.object));
+            }
+            _ => {}
+        }
+    }
+    let is_blocked = |uid: &String| run.kills.iter().any(|kill| kill.uid == *uid && kill.outcome == Outcome::Blocked);
+    pods.retain(|uid, _| !run.spared.contains(uid) && !is_blocked(uid));
+    let before = |at: Timestamp| hold_until.duration_since(at);
+    pods.into_values().map(|(created, ready)| LeftAlone { lived: before(created), served: ready.map(before) }).collect()
+}
+
+fn ready_since(pod: &Value) -> Option<Timestamp> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let ready = conditions.iter().find(|one| one["type"] == "Ready" && one["status"] == "True")?;
+    time(&ready["lastTransitionTime"])
+}
+
+fn time(text: &Value) -> Option<Timestamp> {
+    text.as_str()?.parse().ok()
 }

@@ -1,5 +1,7 @@
 //! What the operator is given to do.
 
+use jiff::SignedDuration;
+
 /// An experiment, and the backend and clients that it is about.
 #[derive(Clone, Debug)]
 pub struct Workload {
@@ -19,6 +21,8 @@ pub struct Workload {
     pub more: &'static str,
     /// Pods of the backend.
     pub backends: usize,
+    /// From a pod's creation to its readiness.
+    pub start: SignedDuration,
     /// Client replicas.
     pub clients: usize,
     /// Pods keep their names.
@@ -44,6 +48,7 @@ const BASE: Workload = Workload {
     min_available: 0,
     more: "",
     backends: 1,
+    start: SignedDuration::from_millis(600),
     clients: 1,
     stateful: false,
     deployment: false,
@@ -197,7 +202,14 @@ pub fn all() -> Vec<Workload> {
         },
         Workload { name: "deleted when it is over", more: "  ttlAfterFinished: 2s\n", ..BASE },
         Workload { name: "no client", clients: 0, verdict: "Inconclusive", ..BASE },
-        Workload { name: "closes too late", expect: "{closesWithin: 1s}", verdict: "Failed", ..BASE },
+        Workload {
+            name: "closes too late",
+            kill: "{gracePeriodSeconds: 0, holdFor: 8s}",
+            expect: "{closesWithin: 1s}",
+            start: SignedDuration::from_secs(4),
+            verdict: "Failed",
+            ..BASE
+        },
     ]
 }
 

@@ -6,6 +6,7 @@ use std::{borrow::Cow, time::Duration};
 use breakwater_crds::{ChaosExperiment, Outcome};
 use futures::{StreamExt, future::join_all, stream};
 use kube::{Api, ResourceExt, api::PostParams};
+use uuid::Uuid;
 
 use crate::{
     apply::Hands,
@@ -75,14 +76,10 @@ pub async fn act(
     }
     let is_settled = !attempts.is_empty();
     attempts.extend(unsure.into_iter().map(|(attempt, _)| attempt));
-    let recorded = if is_settled {
-        record(experiments, experiment, &attempts).await
-    } else {
+    let recorded = match record(experiments, experiment, &attempts, if is_settled { WRITES } else { 1 }).await {
         // What went wrong with kills that are tried again is for people: it is written once, or not at all.
-        if let Some(told) = told(experiment, &attempts).filter(|told| told.run() != experiment.run()) {
-            drop(write(experiments, &told).await);
-        }
-        Ok(())
+        Err(_) if !is_settled => Ok(()),
+        recorded => recorded,
     };
     // Events are for people: slow ones do not hold up the next kill.
     let events = join_all(notices.iter().map(|notice| hands.publish(experiment, notice)));
@@ -97,32 +94,31 @@ fn is_blocked(experiment: &ChaosExperiment, victim: &Victim) -> bool {
     kills.iter().any(|kill| (&kill.uid, kill.slot, kill.outcome) == (&victim.uid, victim.slot, Outcome::Blocked))
 }
 
-/// The experiment with what came of its kills, if there were any.
-fn told(experiment: &ChaosExperiment, attempts: &[Attempt]) -> Option<ChaosExperiment> {
-    if attempts.is_empty() {
-        return None;
-    }
+/// The experiment with what came of its kills, if that says anything new of the run that planned them.
+fn told(experiment: &ChaosExperiment, planned_by: Option<Uuid>, attempts: &[Attempt]) -> Option<ChaosExperiment> {
+    let run = experiment.run().filter(|run| !attempts.is_empty() && Some(run.id) == planned_by)?;
     let mut told = experiment.clone();
     decide::outcomes(told.status.as_mut()?.run.as_mut()?, attempts);
-    Some(told)
+    (told.run() != Some(run)).then_some(told)
 }
 
 /// Outcomes belong to the run that planned the kills, whoever else has written to the status meanwhile. Nobody else knows them,
-/// so a write that fails is tried again.
+/// so a write that fails is tried again, so many `writes` in all.
 async fn record(
     experiments: &Api<ChaosExperiment>,
     experiment: &ChaosExperiment,
     attempts: &[Attempt],
+    writes: usize,
 ) -> Result<(), Error> {
     let planned_by = experiment.run().map(|run| run.id);
     let mut trouble = Error::Contended;
     let mut read = Cow::Borrowed(experiment);
-    for _ in 0..WRITES {
+    for left in (0..writes).rev() {
         // What was read stays as it is: it is tried with again where the next read fails.
-        let told = told(&read, attempts).filter(|told| told.run().map(|run| run.id) == planned_by);
-        let Some(told) = told.filter(|told| told.run() != read.run()) else { return Ok(()) };
+        let Some(told) = told(&read, planned_by, attempts) else { return Ok(()) };
         match write(experiments, &told).await {
             Ok(_) => return Ok(()),
+            Err(_) if left == 0 => break,
             Err(error) if error.is_conflict() => {}
             Err(error) => {
                 trouble = error;

@@ -18,7 +18,7 @@ use crate::{
     observe::{list, selector},
     requester,
     sabotage::{self, Defect},
-    workload::{self, Owners},
+    workload::{self, Owners, Restart},
     world::{exemption, is_ready},
 };
 
@@ -234,8 +234,9 @@ impl Hands {
         let namespace = current.namespace().unwrap_or_default();
         let client = self.client.clone();
         Ok(match workload::restart(client, &namespace, workload, &victim.uid, victim.planned_at).await? {
-            Some(()) => sent(victim, sent_at, Outcome::Restarted),
-            None => is_gone(victim, "gone when it was looked at again"),
+            Restart::Sent => sent(victim, sent_at, Outcome::Restarted),
+            Restart::Gone => is_gone(victim, "gone when it was looked at again"),
+            Restart::Exempt(why) => failed(victim, format!("not sent: {why}")),
         })
     }
 

@@ -219,6 +219,8 @@ async fn look(cached: &ChaosExperiment, context: &Context) -> Result<Action, Err
     world.halted = world.halted.or(closed);
     let decision = decide::decide(&experiment, &world, now);
     if decision.delete {
+        // Where the namespace has closed meanwhile, this is refused, and the next look leaves the experiment alone.
+        context.observer.forget(&key);
         context.hands.remove(&experiment).await?;
         return Ok(Action::await_change());
     }

@@ -4,7 +4,7 @@
 //! that shares its node's network, or says that its address is a node's own, could make them go to whatever listens there.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -49,14 +49,30 @@ fn address(pod: &Pod) -> Result<IpAddr, String> {
     Ok(ip)
 }
 
-/// Not this machine, not the link (where clouds have their metadata services), not many at once.
+/// Not this machine, not the link, not many at once, not where clouds have their metadata services, and no address that means another
+/// one: <https://www.iana.org/assignments/iana-ipv6-special-registry>, and the same of IPv4.
 fn is_a_pods(ip: IpAddr) -> bool {
-    let link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    let is_special = match ip {
+        // This network, and what is reserved up to the broadcast address.
+        IpAddr::V4(v4) => v4.is_link_local() || matches!(v4.octets()[0], 0 | 240..) || METADATA.contains(&ip),
+        // IPv4 addresses within IPv6 ones, and what NAT64 and 6to4 translate.
+        IpAddr::V6(v6) => {
+            let translated = matches!(v6.segments(), [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, ..] | [0x2002, ..]);
+            v6.is_unicast_link_local() || translated || METADATA.contains(&ip)
+        }
     };
-    !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || link_local)
+    !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || is_special)
 }
+
+/// Metadata services that are not on the link: of Alibaba Cloud, of Azure (its host), and of AWS for IPv6.
+/// <https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata>,
+/// <https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16>,
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html>
+const METADATA: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
 
 fn named_port(pod: &Pod, name: &str) -> Option<u16> {
     let containers = pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
@@ -111,6 +127,15 @@ mod tests {
             ("224.0.0.1", "no address of a pod"),
             ("255.255.255.255", "no address of a pod"),
             ("ff02::1", "no address of a pod"),
+            ("0.1.2.3", "no address of a pod"),
+            ("240.0.0.1", "no address of a pod"),
+            ("::127.0.0.1", "no address of a pod"),
+            ("64:ff9b::169.254.169.254", "no address of a pod"),
+            ("64:ff9b:1::1", "no address of a pod"),
+            ("2002:a9fe:a9fe::", "no address of a pod"),
+            ("100.100.100.200", "no address of a pod"),
+            ("168.63.129.16", "no address of a pod"),
+            ("fd00:ec2::254", "no address of a pod"),
             ("10.200.0.1", "its node's network"),
             ("::ffff:10.200.0.1", "its node's network"),
             ("fd00::1", "its node's network"),

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use futures::{FutureExt, future::BoxFuture};
 use reqwest::{Client, Url, redirect, retry};
 
-/// An answer may have so many bytes: the largest record that a client keeps (1024 transitions) fits.
-pub const ANSWER_BYTES: usize = 1 << 20;
+/// An answer may have so many bytes: a full record of 1024 transitions fits, each with an error of some 300 characters.
+pub const ANSWER_BYTES: usize = 1 << 19;
 
 /// Gets a document from a pod.
 pub trait Fetch: Send + Sync {
@@ -18,7 +18,7 @@ pub trait Fetch: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
-    api_server: Option<IpAddr>,
+    api_server: Vec<IpAddr>,
 }
 
 impl Http {
@@ -33,12 +33,12 @@ impl Http {
             .no_proxy()
             .user_agent(concat!("breakwater/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client, api_server: None })
+        Ok(Self { client, api_server: vec![] })
     }
 
-    /// From now on nothing at this address is asked: where pods find the API server.
+    /// From now on nothing at these addresses is asked: where pods find the API server.
     #[must_use]
-    pub fn sparing(self, api_server: Option<IpAddr>) -> Self {
+    pub fn sparing(self, api_server: Vec<IpAddr>) -> Self {
         Self { api_server, ..self }
     }
 }
@@ -46,8 +46,8 @@ impl Http {
 impl Fetch for Http {
     fn fetch(&self, url: Url) -> BoxFuture<'static, Result<Vec<u8>, String>> {
         let host = url.host_str().map(|host| host.trim_matches(['[', ']']).parse::<IpAddr>());
-        if let (Some(Ok(host)), Some(api_server)) = (host, self.api_server)
-            && host.to_canonical() == api_server.to_canonical()
+        if let Some(Ok(host)) = host
+            && self.api_server.iter().any(|address| host.to_canonical() == address.to_canonical())
         {
             return async move { Err(format!("{host} is the API server's address, so it is not asked")) }.boxed();
         }

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod namespaces;
 pub mod observe;
 pub mod operator;
+pub mod places;
 pub mod poll;
 pub mod requester;
 pub mod requests;

@@ -32,6 +32,8 @@ use crate::{
     fetch::Fetch,
     halt::Halt,
     metrics::Metrics,
+    places::Places,
+    poll::Asking,
     scope::Scope,
     session::{Session, Watched},
     together::Together,
@@ -59,6 +61,7 @@ pub struct Observer {
     runs: Runs,
     labels: Together<BTreeMap<String, String>>,
     watches: Watches,
+    places: Places,
     sessions: Mutex<Sessions>,
 }
 
@@ -89,6 +92,7 @@ impl Observer {
             runs: Runs::new(client.clone()),
             labels: Together::default(),
             watches: Watches::new(client.clone()),
+            places: Places::default(),
             scope: Scope::default(),
             sessions: Mutex::default(),
             client,
@@ -255,8 +259,13 @@ impl Observer {
             *session = None;
         }
         session.get_or_insert_with(|| {
-            let (fetch, clock, bells) = (self.fetch.clone(), self.clock.clone(), self.bells.clone());
-            Session::begin(experiment, selectors, &self.watches, fetch, clock, self.metrics.clone(), bells)
+            let asking = Asking {
+                fetch: self.fetch.clone(),
+                places: self.places.of(&experiment.namespace().unwrap_or_default()),
+                clock: self.clock.clone(),
+                metrics: self.metrics.clone(),
+            };
+            Session::begin(experiment, selectors, &self.watches, asking, self.bells.clone())
         })
     }
 

@@ -1,6 +1,11 @@
 //! The parts of the operator, put together: all but its own HTTP server and its signals.
 
-use std::{error::Error, pin::pin, sync::Arc};
+use std::{
+    error::Error,
+    net::{IpAddr, ToSocketAddrs},
+    pin::pin,
+    sync::Arc,
+};
 
 use futures::channel::mpsc;
 use kube::{
@@ -54,10 +59,20 @@ impl Outside {
         kubernetes.default_retry = false;
         let effects = requests::client(kubernetes, metrics.clone(), places)?;
         // Kubernetes tells every pod where its API server is.
-        let api_server = variable("KUBERNETES_SERVICE_HOST").and_then(|host| host.parse().ok());
+        let api_server = variable("KUBERNETES_SERVICE_HOST").map(|host| addresses(&host)).unwrap_or_default();
         let fetch = Arc::new(Http::new()?.sparing(api_server));
         Ok(Self { reads, effects, fetch, clock: Clock::system(), metrics })
     }
+}
+
+/// Some platforms tell a name.
+fn addresses(host: &str) -> Vec<IpAddr> {
+    let found = host.parse().map(|address| vec![address]);
+    let found = found.or_else(|_| (host, 0).to_socket_addrs().map(|all| all.map(|one| one.ip()).collect()));
+    found.unwrap_or_else(|error| {
+        tracing::warn!(host, %error, "the API server's name has no address: a pod that says it has that one would be asked there");
+        vec![]
+    })
 }
 
 /// Who an operator is.

@@ -13,12 +13,15 @@ use breakwater_breaker::{
 };
 use jiff::Timestamp;
 use reqwest::Url;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    decide::MAX_NUMBER,
+    decide::{MAX_NUMBER, readable},
     fetch::Fetch,
     metrics::Metrics,
     world::{Report, Seen},
@@ -26,12 +29,12 @@ use crate::{
 
 /// A replica has so long to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// An error is told with so many characters.
-const ERROR_CHARS: usize = 200;
-/// So many transitions that are not recorded yet are kept of an answer: as many as a client keeps, by default.
-const UNREAD: usize = 1024;
-/// What a client says of a transition in its own words is kept with so many characters; the record has fewer.
-const CAUSE_CHARS: usize = 128;
+/// An error is told with so many bytes.
+const ERROR_BYTES: usize = 200;
+/// So many transitions that are not recorded yet are kept of an answer; once they are, the next ones are asked for.
+const UNREAD: usize = 128;
+/// What a client says of a transition in its own words is kept with so many bytes; the record has no more.
+const CAUSE_BYTES: usize = 128;
 /// RFC 3339 has no year above 9999: from 1970, with some to spare.
 const MAX_YEARS: i64 = 8000;
 const SECONDS_A_YEAR: i64 = 31_556_952;
@@ -109,7 +112,7 @@ impl Mailbox {
             }
             Err(error) => {
                 let news = heard.error.is_none();
-                heard.error = Some(error.chars().filter(|letter| !letter.is_control()).take(ERROR_CHARS).collect());
+                heard.error = Some(readable(&error, ERROR_BYTES));
                 news
             }
         }
@@ -126,6 +129,19 @@ fn keep_unread(report: &mut Report, cursor: Option<Cursor>) {
     report.transitions.shrink_to_fit();
 }
 
+/// What a question takes.
+#[derive(Clone)]
+pub struct Asking {
+    /// How the question is sent.
+    pub fetch: Arc<dyn Fetch>,
+    /// Those of the [namespace](crate::places::Places).
+    pub places: Arc<Semaphore>,
+    /// What answers get their times from.
+    pub clock: Clock,
+    /// Where failures count.
+    pub metrics: Arc<Metrics>,
+}
+
 /// A task that asks one replica; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Poller {
@@ -135,35 +151,25 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Starts to ask, `now`; `news` is called when there is something that the operator should look at.
-    pub fn start(
-        fetch: Arc<dyn Fetch>,
-        clock: Clock,
-        endpoint: Endpoint,
-        metrics: Arc<Metrics>,
-        now: Timestamp,
-        news: impl Fn() + Send + 'static,
-    ) -> Self {
+    /// Starts to ask, `now`, whenever there is a place for a question; `news` is called when there is something that the operator
+    /// should look at.
+    pub fn start(asking: Asking, endpoint: Endpoint, now: Timestamp, news: impl Fn() + Send + 'static) -> Self {
         let (mailbox, stop) = (Arc::new(Mailbox::new(now)), CancellationToken::new());
-        let task = ask_again_and_again(fetch, clock, endpoint, mailbox.clone(), metrics, news);
+        let task = ask_again_and_again(asking, endpoint, mailbox.clone(), news);
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(task).await });
         Self { mailbox, _stop: stop.drop_guard() }
     }
 }
 
-async fn ask_again_and_again(
-    fetch: Arc<dyn Fetch>,
-    clock: Clock,
-    endpoint: Endpoint,
-    mailbox: Arc<Mailbox>,
-    metrics: Arc<Metrics>,
-    news: impl Fn(),
-) {
+async fn ask_again_and_again(asking: Asking, endpoint: Endpoint, mailbox: Arc<Mailbox>, news: impl Fn()) {
+    let Asking { fetch, places, clock, metrics } = asking;
     let mut tick = interval(endpoint.interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
+        // Up to where its answer is understood: what is kept of it then is small.
+        let Ok(_place) = places.acquire().await else { return };
         let (asked_at, watch) = (clock.now(), Instant::now());
         let answer = ask(&*fetch, &endpoint, mailbox.cursor()).await;
         let middle = asked_at.checked_add(watch.elapsed() / 2).unwrap_or(asked_at);
@@ -262,7 +268,7 @@ fn in_few_words(transition: &Transition) -> Transition {
         | Cause::TrialOverdue => None,
     };
     if let Some(words) = words {
-        *words = words.chars().filter(|letter| !letter.is_control()).take(CAUSE_CHARS).collect();
+        *words = readable(words, CAUSE_BYTES);
     }
     transition
 }
@@ -319,7 +325,7 @@ mod tests {
     #[test]
     fn of_what_is_said_of_a_transition_the_beginning_is_kept() {
         let long = "é".repeat(1 << 16);
-        let short = "é".repeat(CAUSE_CHARS);
+        let short = "é".repeat(CAUSE_BYTES / 2);
         let unit = breakwater_breaker::Unit::Attempt;
         let causes = |words: &String| {
             [

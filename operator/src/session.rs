@@ -18,11 +18,8 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    clock::Clock,
     endpoint,
-    fetch::Fetch,
-    metrics::Metrics,
-    poll::Poller,
+    poll::{Asking, Poller},
     watches::{Membership, Watches},
     world::{ClientView, ReplicaView},
 };
@@ -72,9 +69,7 @@ pub type Watched<'a> = (&'a Pod, Option<Cursor>);
 pub struct Session {
     uid: Option<String>,
     generation: Option<i64>,
-    fetch: Arc<dyn Fetch>,
-    clock: Clock,
-    metrics: Arc<Metrics>,
+    asking: Asking,
     bell: Bell,
     pollers: HashMap<Member, Poller>,
     _watch: Membership,
@@ -87,9 +82,7 @@ impl Session {
         experiment: &ChaosExperiment,
         selectors: Vec<Selector>,
         watches: &Watches,
-        fetch: Arc<dyn Fetch>,
-        clock: Clock,
-        metrics: Arc<Metrics>,
+        asking: Asking,
         channel: mpsc::UnboundedSender<ObjectRef<ChaosExperiment>>,
     ) -> Self {
         let stop = CancellationToken::new();
@@ -98,7 +91,7 @@ impl Session {
         bell.ring();
         let (uid, generation) = (experiment.metadata.uid.clone(), experiment.metadata.generation);
         let pollers = HashMap::new();
-        Self { uid, generation, fetch, clock, metrics, bell, pollers, _watch: watch, _stop: stop.drop_guard() }
+        Self { uid, generation, asking, bell, pollers, _watch: watch, _stop: stop.drop_guard() }
     }
 
     /// Whether it is this experiment's: another one of that name, or another spec, needs another session.
@@ -152,8 +145,7 @@ impl Session {
                 Err(error) => return unheard(pod, now, error),
                 Ok(endpoint) => {
                     let bell = self.bell.clone();
-                    let (fetch, clock) = (self.fetch.clone(), self.clock.clone());
-                    let poller = Poller::start(fetch, clock, endpoint, self.metrics.clone(), now, move || bell.ring());
+                    let poller = Poller::start(self.asking.clone(), endpoint, now, move || bell.ring());
                     self.pollers.insert(member.clone(), poller);
                 }
             }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     decide::Victim,
     error::{Error, in_time},
-    world::{Target, WorkloadView, controller},
+    world::{Target, WorkloadView, controller, template_exemption},
 };
 
 /// The annotation by which `kubectl rollout restart` makes a new version of a workload's pods.
@@ -80,6 +80,7 @@ pub async fn view(client: Client, namespace: &str, workload: &Workload) -> Resul
             resource_version: object.metadata.resource_version,
             node: None,
             ready: true,
+            ready_since: None,
             alive: object.metadata.deletion_timestamp.is_none(),
             exempt: false,
             owner: None,
@@ -115,9 +116,14 @@ fn partition(object: &Value) -> i64 {
     object["spec"]["updateStrategy"]["rollingUpdate"]["partition"].as_i64().unwrap_or(0)
 }
 
-/// Why a restart would replace none of its pods, and what to do instead; a run would wait for them until its timeout.
+/// Why it is never restarted; or why a restart would replace none of its pods, and what to do instead: a run would wait for them
+/// until its timeout.
 fn refusal(workload: &Workload, object: &Value) -> Option<String> {
     let spec = &object["spec"];
+    let of = format!("{:?} {}", workload.kind, workload.name);
+    if let Some(why) = template_exemption(&spec["template"]) {
+        return Some(format!("spec.kill.method RolloutRestart never restarts {of}: {why}"));
+    }
     let by_hand = spec["updateStrategy"]["type"] == "OnDelete";
     let all_kept = partition(object) > 0 && partition(object) >= spec["replicas"].as_i64().unwrap_or(1);
     let (why, instead) = match workload.kind {
@@ -130,12 +136,22 @@ fn refusal(workload: &Workload, object: &Value) -> Option<String> {
         WorkloadKind::Deployment if spec["paused"] == true => ("it is paused", "resume it with kubectl rollout resume"),
         _ => return None,
     };
-    let of = format!("{:?} {}", workload.kind, workload.name);
     Some(format!("spec.kill.method RolloutRestart would replace no pod of {of}, as {why}: {instead}"))
 }
 
-/// Restarts a workload, if it is still the one of this uid; `None` if it is not there any more. The moment is the one of the plan,
-/// so that a restart which is sent twice is one.
+/// What became of a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// It was sent, and taken.
+    Sent,
+    /// The workload is not there any more.
+    Gone,
+    /// It is never restarted, and why.
+    Exempt(&'static str),
+}
+
+/// Restarts a workload, if it is still the one of this uid and may be restarted. The moment is the one of the plan, so that a restart
+/// which is sent twice is one.
 ///
 /// # Errors
 /// Where the API server refuses or does not answer.
@@ -145,18 +161,21 @@ pub async fn restart(
     workload: &Workload,
     uid: &str,
     at: Timestamp,
-) -> Result<Option<()>, Error> {
+) -> Result<Restart, Error> {
     let workloads = api(client, namespace, workload);
-    let Some(found) = in_time(workloads.get_opt(&workload.name)).await? else { return Ok(None) };
+    let Some(found) = in_time(workloads.get_opt(&workload.name)).await? else { return Ok(Restart::Gone) };
     if found.metadata.uid.as_deref() != Some(uid) || found.metadata.deletion_timestamp.is_some() {
-        return Ok(None);
+        return Ok(Restart::Gone);
+    }
+    if let Some(why) = template_exemption(&found.data["spec"]["template"]) {
+        return Ok(Restart::Exempt(why));
     }
     let patch = json!({
         "metadata": {"uid": uid, "resourceVersion": found.metadata.resource_version},
         "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: at.to_string()}}}},
     });
     in_time(workloads.patch(&workload.name, &PatchParams::default(), &Patch::Merge(patch))).await?;
-    Ok(Some(()))
+    Ok(Restart::Sent)
 }
 
 /// Whether the restart that is written down as this victim was done already.
@@ -236,6 +255,11 @@ mod tests {
             (StatefulSet, &partition(0), None),
             (Deployment, &json!({"spec": {"paused": true}}), Some("kubectl rollout resume")),
             (Deployment, &json!({"spec": {"paused": false, "strategy": {"type": "Recreate"}}}), None),
+            (
+                Deployment,
+                &json!({"spec": {"template": {"spec": {"priorityClassName": "system-node-critical"}}}}),
+                Some("never restarts Deployment backend: the priority of its pods says"),
+            ),
         ] {
             let said = refusal(&Workload { kind, name: "backend".into() }, object);
             assert_eq!(said.is_some(), words.is_some(), "{kind:?} {object}: {said:?}");

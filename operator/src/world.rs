@@ -9,6 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use kube::Resource;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// One look at the cluster, taken for one decision.
@@ -24,8 +25,8 @@ pub struct World {
     pub rivals: Vec<Rival>,
     /// Why no experiment may run now: the operator-wide halt, or a namespace that takes no part any more.
     pub halted: Option<String>,
-    /// Why no run can come of the spec: a selector that is none, which the schema refuses at apply where it can, or a workload whose
-    /// pods no restart replaces.
+    /// Why no run can come of the spec: a selector that is none, which the schema refuses at apply where it can, or a workload that
+    /// is never restarted, or whose pods no restart replaces.
     pub invalid: Option<String>,
     /// Why the pods could not be listed this time.
     pub unseen: Option<String>,
@@ -44,6 +45,8 @@ pub struct Target {
     pub node: Option<String>,
     /// It serves: its condition Ready is true.
     pub ready: bool,
+    /// Since when it does, by its node's clock and in whole seconds.
+    pub ready_since: Option<Timestamp>,
     /// It neither ends nor has ended.
     pub alive: bool,
     /// It is never killed, whatever selects it: see [`exemption`].
@@ -61,7 +64,7 @@ pub struct WorkloadView {
     pub settled: bool,
     /// When it was restarted last, by whomever, as far as its annotation is a moment.
     pub restarted_at: Option<Timestamp>,
-    /// Why a restart would replace none of its pods, and what to do instead.
+    /// Why it is never restarted; or why a restart would replace none of its pods, and what to do instead.
     pub refusal: Option<String>,
 }
 
@@ -143,6 +146,7 @@ impl Target {
             resource_version: pod.metadata.resource_version.clone(),
             node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
             ready: is_ready(pod),
+            ready_since: ready_condition(pod).and_then(|ready| Some(ready.last_transition_time.as_ref()?.0)),
             alive: pod.metadata.deletion_timestamp.is_none() && !has_ended(pod),
             owner: controller(pod).map(|owner| owner.uid.clone()),
         }
@@ -191,9 +195,13 @@ pub fn controller<K: Resource>(object: &K) -> Option<&OwnerReference> {
 
 /// The pod's condition Ready is true, and it is not on its way out.
 pub fn is_ready(pod: &v1::Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+    pod.metadata.deletion_timestamp.is_none() && ready_condition(pod).is_some()
+}
+
+/// The pod's condition Ready, where it is true.
+fn ready_condition(pod: &v1::Pod) -> Option<&v1::PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|one| one.type_ == "Ready" && one.status == "True")
 }
 
 /// Its containers have run to their end and are not started again.
@@ -205,13 +213,15 @@ pub fn has_ended(pod: &v1::Pod) -> bool {
 /// A pod of this priority or above is critical to the cluster.
 /// <https://kubernetes.io/docs/tasks/administer-cluster/guaranteed-scheduling-critical-addon-pods/>
 const CRITICAL_PRIORITY: i32 = 2_000_000_000;
+/// The classes that have such a priority; the API server lets no other have one.
+const CRITICAL_CLASSES: [&str; 2] = ["system-cluster-critical", "system-node-critical"];
 /// Its value names what the kubelet mirrors: <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror>
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Why a pod is never killed, if it is one of those: an operator's own, one that is critical to the cluster, or the mirror of
 /// a static pod, which only its kubelet can end.
 pub fn exemption(pod: &v1::Pod) -> Option<&'static str> {
-    if is_operator(pod) {
+    if is_operator(|key| pod.metadata.labels.as_ref()?.get(key).map(String::as_str)) {
         return Some("it is an operator's own pod");
     }
     if pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|priority| priority >= CRITICAL_PRIORITY) {
@@ -223,35 +233,44 @@ pub fn exemption(pod: &v1::Pod) -> Option<&'static str> {
     None
 }
 
-/// By the labels that the chart gives it.
-fn is_operator(pod: &v1::Pod) -> bool {
-    let has = |key, value| {
-        pod.metadata.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|label| label == value)
-    };
-    has("app.kubernetes.io/component", "operator") && has("app.kubernetes.io/part-of", "breakwater")
+/// Why a workload is never restarted, if by their template its pods are of those that are never killed.
+pub fn template_exemption(template: &Value) -> Option<&'static str> {
+    if is_operator(|key| template["metadata"]["labels"][key].as_str()) {
+        return Some("its pods are an operator's own");
+    }
+    let spec = &template["spec"];
+    let class = spec["priorityClassName"].as_str().is_some_and(|class| CRITICAL_CLASSES.contains(&class));
+    if class || spec["priority"].as_i64().is_some_and(|priority| priority >= CRITICAL_PRIORITY.into()) {
+        return Some("the priority of its pods says that they are critical to the cluster");
+    }
+    None
+}
+
+/// By the labels that the chart gives its pods.
+fn is_operator<'a>(label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    label("app.kubernetes.io/component") == Some("operator") && label("app.kubernetes.io/part-of") == Some("breakwater")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn some_pods_are_never_killed() {
         for (pod, words) in [
+            (json!({"metadata": {"labels": {"app": "backend"}}, "spec": {"priority": 1_000_000_000}}), None),
+            (json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "breakwater"}}}), None),
+            (json!({"metadata": {"labels": {"app.kubernetes.io/component": "operator"}}}), None),
             (
-                serde_json::json!({"metadata": {"labels": {"app": "backend"}}, "spec": {"priority": 1_000_000_000}}),
-                None,
-            ),
-            (serde_json::json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "breakwater"}}}), None),
-            (serde_json::json!({"metadata": {"labels": {"app.kubernetes.io/component": "operator"}}}), None),
-            (
-                serde_json::json!({"metadata": {"labels":
+                json!({"metadata": {"labels":
                     {"app.kubernetes.io/part-of": "breakwater", "app.kubernetes.io/component": "operator"}}}),
                 Some("an operator's own"),
             ),
-            (serde_json::json!({"spec": {"priority": 2_000_000_000}}), Some("critical")),
-            (serde_json::json!({"spec": {"priority": 2_000_001_000}}), Some("critical")),
-            (serde_json::json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "8c1f"}}}), Some("mirror")),
+            (json!({"spec": {"priority": 2_000_000_000}}), Some("critical")),
+            (json!({"spec": {"priority": 2_000_001_000}}), Some("critical")),
+            (json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "8c1f"}}}), Some("mirror")),
         ] {
             let parsed: v1::Pod = serde_json::from_value(pod.clone()).unwrap();
             let said = exemption(&parsed);
@@ -260,5 +279,29 @@ mod tests {
             assert_eq!(Target::from_pod(&parsed, false).exempt, words.is_some(), "{pod}");
         }
         assert!(Target::from_pod(&v1::Pod::default(), true).exempt, "the operator's own pod, by its name");
+    }
+
+    #[test]
+    fn some_workloads_are_never_restarted() {
+        let labels = |labels: Value| json!({"metadata": {"labels": labels}, "spec": {"containers": []}});
+        let spec = |spec: Value| json!({"metadata": {"labels": {"app": "backend"}}, "spec": spec});
+        for (template, words) in [
+            (Value::Null, None),
+            (labels(json!({"app.kubernetes.io/part-of": "breakwater"})), None),
+            (labels(json!({"app.kubernetes.io/component": "operator"})), None),
+            (
+                labels(json!({"app.kubernetes.io/part-of": "breakwater",
+                    "app.kubernetes.io/component": "operator"})),
+                Some("an operator's own"),
+            ),
+            (spec(json!({"priorityClassName": "high", "priority": 1_000_000_000})), None),
+            (spec(json!({"priorityClassName": "system-cluster-critical"})), Some("critical")),
+            (spec(json!({"priorityClassName": "system-node-critical"})), Some("critical")),
+            (spec(json!({"priority": 2_000_000_000})), Some("critical")),
+        ] {
+            let said = template_exemption(&template);
+            assert_eq!(said.is_some(), words.is_some(), "{template}: {said:?}");
+            assert!(said.unwrap_or_default().contains(words.unwrap_or_default()), "{template}: {said:?}");
+        }
     }
 }

@@ -28,7 +28,8 @@ use breakwater_operator::{
     fetch::{ANSWER_BYTES, Fetch, Http},
     metrics::Metrics,
     operator::Outside,
-    poll::{Endpoint, Heard, Poller},
+    places::Places,
+    poll::{Asking, Endpoint, Heard, Poller},
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use futures::{Stream, StreamExt, stream};
@@ -143,7 +144,8 @@ async fn hear(address: SocketAddr, path: &str, breaker: &str) -> (Poller, Heard)
         Endpoint { address, path: path.into(), pod_uid: "the-pod".into(), breaker: breaker.into(), interval };
     let metrics = Arc::new(Metrics::default());
     let http = Arc::new(Http::new().unwrap());
-    let poller = Poller::start(http, Clock::system(), endpoint, metrics, Timestamp::UNIX_EPOCH, move || {
+    let asking = Asking { fetch: http, places: Places::default().of("shop"), clock: Clock::system(), metrics };
+    let poller = Poller::start(asking, endpoint, Timestamp::UNIX_EPOCH, move || {
         let _heard_enough = news.send(());
     });
     tokio::time::timeout(PATIENCE, heard.recv()).await.expect("it says something").unwrap();
@@ -206,7 +208,8 @@ async fn the_api_server_is_not_asked_whatever_a_pod_says_of_its_address() {
         (Some("127.0.0.1"), false),
         (Some("::ffff:127.0.0.1"), false),
         (Some("10.96.0.1"), true),
-        (Some("kubernetes.default"), true),
+        (Some("localhost"), false),
+        (Some("no name of a host"), true),
         (None, true),
     ] {
         let variable = |name: &str| host.filter(|_| name == "KUBERNETES_SERVICE_HOST").map(String::from);

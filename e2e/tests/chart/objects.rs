@@ -49,6 +49,8 @@ const OPERATOR: &[&str] = &[
     "ValidatingAdmissionPolicyBinding breakwater.harbour.closed",
     "ValidatingAdmissionPolicy breakwater.harbour.kills",
     "ValidatingAdmissionPolicyBinding breakwater.harbour.kills",
+    "ValidatingAdmissionPolicy breakwater.harbour.removals",
+    "ValidatingAdmissionPolicyBinding breakwater.harbour.removals",
     "MutatingAdmissionPolicy breakwater.harbour.requester",
     "MutatingAdmissionPolicyBinding breakwater.harbour.requester",
     "ValidatingAdmissionPolicy breakwater.harbour.requester",

@@ -16,7 +16,7 @@ spec:
 ";
 
 /// A change to the good manifest, and words that the refusal must have: the field, and what to write instead.
-const BAD: [(&str, &str, &[&str]); 48] = [
+const BAD: [(&str, &str, &[&str]); 49] = [
     ("{matchLabels: {app: backend}}", "{}", &["spec.target.selector", "at least one label", "app: backend"]),
     ("{matchLabels: {app: backend}}", "{matchLabels: {}}", &["spec.target.selector", "at least one label"]),
     ("{matchLabels: {app: client}}", "{}", &["spec.observe.clients[0].selector", "at least one label"]),
@@ -66,6 +66,11 @@ const BAD: [(&str, &str, &[&str]); 48] = [
         &["target.workload: {kind: Deployment"],
     ),
     ("method: Delete", "method: RolloutRestart", &["spec.kill", "leave out holdFor"]),
+    (
+        "}, pods: {all: {}}}\n  expect: {opensWithin: 30s}\n  kill: {method: Delete, gracePeriodSeconds: 0, holdFor: 15s}",
+        "}, workload: {kind: Deployment, name: backend}, pods: {all: {}}, minAvailable: 1}\n  expect: {staysClosed: true}\n  kill: {method: RolloutRestart}",
+        &["target.minAvailable", "strategy", "leave it out"],
+    ),
     ("timeout: 5m", "schedule: {cron: '* * * * * *'}", &["spec.schedule.cron", "no field for seconds"]),
     ("timeout: 5m", "schedule: {cron: 'soon or so'}", &["spec.schedule.cron", "five fields"]),
     ("timeout: 5m", "schedule: {cron: '0 9 * * *', at: 2026-12-01T09:00:00Z}", &["spec.schedule", "not both"]),

@@ -1,9 +1,11 @@
 //! What the operator may kill with its own account, whoever holds its token.
 
+use std::fmt::Debug;
+
 use anyhow::{Context, Result, ensure};
 use breakwater_crds::Outcome;
 use breakwater_e2e::{Lab, SOON, bare, lab, open_lab, run_of, wait::until};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, serde::de::DeserializeOwned};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
@@ -18,7 +20,7 @@ pub fn account(lab: &Lab) -> String {
 }
 
 /// The API server, as whoever has the operator's token sees it.
-async fn as_operator(account: &str) -> Result<Client> {
+pub async fn as_operator(account: &str) -> Result<Client> {
     let mut config = kube::Config::infer().await?;
     config.auth_info.impersonate = Some(account.to_owned());
     let groups = ["system:serviceaccounts", "system:authenticated"];
@@ -47,14 +49,18 @@ pub async fn pod(client: &Client, namespace: &str, name: &str, metadata: Value) 
     Ok(Api::namespaced(client.clone(), namespace).create(&PostParams::default(), &serde_json::from_value(pod)?).await?)
 }
 
-fn by_uid(uid: Option<String>) -> DeleteParams {
+/// That the object has this uid.
+pub fn by_uid(uid: Option<String>) -> DeleteParams {
     DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() }
 }
 
 /// A delete is refused, with these words; a policy may take some seconds to be in force, so it is tried as a dry run.
-async fn refused(pods: &Api<Pod>, name: &str, params: &DeleteParams, words: &str) -> Result<()> {
+pub async fn refused<K>(objects: &Api<K>, name: &str, params: &DeleteParams, words: &str) -> Result<()>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
     let dry = DeleteParams { dry_run: true, ..params.clone() };
-    until(&format!("the delete of {name} is refused"), SOON, async || match pods.delete(name, &dry).await {
+    until(&format!("the delete of {name} is refused"), SOON, async || match objects.delete(name, &dry).await {
         Ok(_) => Ok(None),
         Err(error) => {
             ensure!(error.to_string().contains(words), "refused for another reason: {error}");

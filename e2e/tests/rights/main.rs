@@ -7,6 +7,7 @@ mod label;
 mod methods;
 mod quota;
 mod reach;
+mod removals;
 mod requests;
 mod restarts;
 mod users;

@@ -10,7 +10,8 @@ use crate::{
     users::refused,
 };
 
-const WATCH: &str = "
+/// Ends within seconds where there is no pod.
+pub const WATCH: &str = "
 apiVersion: chaos.breakwater.dev/v1alpha1
 kind: ChaosExperiment
 metadata: {name: watch}

@@ -47,10 +47,30 @@ async fn who_may_not_kill_may_not_have_it_done() {
         let begin = r#"{"spec":{"suspend":false}}"#;
         refused("alice", namespace, &["patch", "chaosexp", "held", "--type=merge", "-p", begin], "", &words).await?;
         as_user("alice", namespace, &["label", "chaosexp", "held", "seen=yes"], "").await?.text()?;
+        to_go_on_is_to_kill(namespace, &words).await?;
         // To stop kills needs no right to kill.
         as_user("alice", namespace, &["delete", "chaosexp", "held"], "").await?.text().map(drop)
     })
     .await;
+}
+
+/// Who may write experiments may stop any of them; only who may kill as well may let it go on.
+async fn to_go_on_is_to_kill(namespace: &str, words: &str) -> Result<()> {
+    let annotate = async |user: &str, name: &str, annotation: &str| {
+        let annotation = format!("chaos.breakwater.dev/abort{annotation}");
+        as_user(user, namespace, &["annotate", "--overwrite", "chaosexp", name, &annotation], "").await
+    };
+    annotate("alice", "held", "=now").await?.text()?;
+    annotate("alice", "held", "=").await?.text()?;
+    let said = annotate("alice", "held", "-").await?;
+    ensure!(!said.ok && said.err.contains(words), "{said:?}");
+    let all = r#"{"metadata":{"annotations":null}}"#;
+    let said = as_user("alice", namespace, &["patch", "chaosexp", "held", "--type=merge", "-p", all], "").await?;
+    ensure!(!said.ok && said.err.contains(words), "{said:?}");
+    annotate("bob", "held", "-").await?.text()?;
+    // What kills nothing anyhow goes on without.
+    annotate("alice", "watching", "=now").await?.text()?;
+    annotate("alice", "watching", "-").await?.text().map(drop)
 }
 
 #[tokio::test]
@@ -103,12 +123,77 @@ async fn who_asked_is_written_down_by_the_api_server() {
         // Others may write what is theirs to write, but not that.
         let annotate =
             ["annotate", "--overwrite", "chaosexp", "held", "note=read", "chaos.breakwater.dev/requested-by=alice"];
-        as_user("alice", namespace, &annotate, "").await?.text()?;
-        ensure!(requester().await? == "bob:system:authenticated", "{}", requester().await?);
+        let without = [
+            "annotate",
+            "chaosexp",
+            "held",
+            "chaos.breakwater.dev/requested-by-",
+            "chaos.breakwater.dev/requested-by-groups-",
+        ];
+        let bare = ["patch", "chaosexp", "held", "--type=merge", "-p", r#"{"metadata":{"annotations":null}}"#];
+        for change in [&annotate[..], &without[..], &bare[..]] {
+            as_user("alice", namespace, change, "").await?.text()?;
+            let said = requester().await?;
+            ensure!(said == "bob:system:authenticated", "{change:?}: {said}");
+        }
         let longer = r#"{"spec":{"timeout":"6m"}}"#;
         as_user("carol", namespace, &["patch", "chaosexp", "held", "--type=merge", "-p", longer], "").await?.text()?;
         ensure!(requester().await? == "carol:system:authenticated", "who changes the spec answers for it");
         Ok(())
+    })
+    .await;
+}
+
+/// Another plug-in of the API server's, which writes somebody else down wherever a label asks for it, and once more when the chart's
+/// policy has put that right. Its name has the laboratory's, by which it is taken away.
+const FORGER: &str = "
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: forger.NAMESPACE}
+spec:
+  failurePolicy: Fail
+  reinvocationPolicy: IfNeeded
+  matchConstraints:
+    resourceRules:
+      - {apiGroups: [chaos.breakwater.dev], apiVersions: ['*'], operations: [CREATE, UPDATE], resources: [chaosexperiments]}
+  matchConditions:
+    - {name: asked-for, expression: \"'forge' in object.metadata.?labels.orValue({})\"}
+  mutations:
+    - patchType: JSONPatch
+      jsonPatch:
+        expression: >-
+          [JSONPatch{op: 'add', value: 'system:admin',
+          path: '/metadata/annotations/chaos.breakwater.dev~1' + object.metadata.labels.forge}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: forger.NAMESPACE}
+spec:
+  policyName: forger.NAMESPACE
+  matchResources: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}}
+";
+
+#[tokio::test]
+async fn who_asked_is_not_what_another_plug_in_of_the_api_server_says() {
+    lab("forger", &["demo.enabled=false"], async |lab| -> Result<()> {
+        let namespace = lab.namespace.as_str();
+        people(lab).await?;
+        // As above: then the policy that has the last word is in force as well.
+        refused("alice", namespace, &TRY, HELD, "may not delete pods").await?;
+        lab.apply(HELD).await?;
+        lab.apply(&FORGER.replace("NAMESPACE", namespace)).await?;
+        let forged = |annotation: &str| {
+            let metadata = format!("{{name: forged, labels: {{forge: {annotation}}}, annotations: {{kept: 'yes'}}}}");
+            HELD.replace("{name: held}", &metadata)
+        };
+        let words = "say who asked for the spec; they are the API server's own";
+        for annotation in ["requested-by", "requested-by-groups"] {
+            refused("bob", namespace, &TRY, &forged(annotation), words).await?;
+            let label = format!("forge={annotation}");
+            let labelled = ["label", "--dry-run=server", "chaosexp", "held", &label];
+            refused("alice", namespace, &labelled, "", words).await?;
+        }
+        as_user("alice", namespace, &["label", "chaosexp", "held", "seen=yes"], "").await?.text().map(drop)
     })
     .await;
 }

@@ -12,17 +12,33 @@ use crate::{
 
 const KINDS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 
-/// A workload that has no pod.
-fn workload(kind: &str) -> String {
+/// Those that are never restarted, and what is said of them then.
+const NEVER: [(&str, &str); 3] = [
+    ("cluster-critical", "critical to the cluster"),
+    ("node-critical", "critical to the cluster"),
+    ("operators", "an operator's own"),
+];
+
+/// A workload that has no pod; those of NEVER are what their names say.
+fn workload(kind: &str, name: &str) -> String {
     let mut workload = json!({
         "apiVersion": "apps/v1", "kind": kind,
-        "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"kept": "yes"}},
+        "metadata": {"name": name, "labels": {"app": "web"}, "annotations": {"kept": "yes"}},
         "spec": {"selector": {"matchLabels": {"app": "web"}}, "minReadySeconds": 1, "template": {
             "metadata": {"labels": {"app": "web"}, "annotations": {"kept": "yes"}},
             "spec": {"nodeSelector": {"no": "such-node"}, "containers": [{"name": "main", "image": "none"}]}}},
     });
     if kind != "DaemonSet" {
         workload["spec"]["replicas"] = 0.into();
+    }
+    let template = &mut workload["spec"]["template"];
+    match name {
+        "operators" => {
+            template["metadata"]["labels"]["app.kubernetes.io/component"] = "operator".into();
+            template["metadata"]["labels"]["app.kubernetes.io/part-of"] = "breakwater".into();
+        }
+        "web" => {}
+        critical => template["spec"]["priorityClassName"] = format!("system-{critical}").into(),
     }
     workload.to_string()
 }
@@ -47,12 +63,14 @@ const RESTART: &str =
     r#"{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}"#;
 
 #[tokio::test]
-async fn the_operator_restarts_workloads_and_changes_nothing_else_of_them() {
+async fn the_operator_restarts_ordinary_workloads_and_changes_nothing_else_of_them() {
     open_lab("restarts", &["rbac.rolloutRestart=true"], async |lab| {
         bare("closed", async |_, namespace| -> Result<()> {
             let operator = account(lab);
             for kind in KINDS {
-                kubectl(&["-n", namespace, "create", "-f", "-"], &workload(kind)).await?.text()?;
+                for name in ["web"].into_iter().chain(NEVER.map(|(name, _)| name)) {
+                    kubectl(&["-n", namespace, "create", "-f", "-"], &workload(kind, name)).await?.text()?;
+                }
             }
             let patch = |kind: &'static str, patch: &'static str| {
                 ["patch", kind, "web", "--dry-run=server", "--type=merge", "-p", patch]
@@ -72,6 +90,11 @@ async fn the_operator_restarts_workloads_and_changes_nothing_else_of_them() {
                 if kind != "DaemonSet" {
                     let said = as_user(&operator, namespace, &patch(kind, r#"{"spec":{"replicas":5}}"#), "").await?;
                     ensure!(!said.ok && said.err.contains(words), "{kind}: {said:?}");
+                }
+                for (name, words) in NEVER {
+                    let restart = ["patch", kind, name, "--dry-run=server", "--type=merge", "-p", RESTART];
+                    let said = as_user(&operator, namespace, &restart, "").await?;
+                    ensure!(!said.ok && said.err.contains(words), "{kind} {name}: {said:?}");
                 }
                 let restart = ["patch", kind, "web", "--type=merge", "-p", RESTART];
                 as_user(&operator, namespace, &restart, "").await?.text()?;

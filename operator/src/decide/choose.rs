@@ -134,6 +134,7 @@ mod tests {
             resource_version: None,
             node: None,
             ready: true,
+            ready_since: None,
             alive: true,
             exempt: false,
             owner: None,

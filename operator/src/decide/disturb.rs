@@ -1,12 +1,18 @@
 //! What others do to the targets while a run is under way: a verdict that they may have made is none.
 
+use std::time::Duration;
+
 use breakwater_crds::{
-    ChaosExperimentSpec, Disturbance, DisturbanceKind, MAX_DISTURBANCES, MAX_KILLS, MAX_OWNERS, Reason, Run, Verdict,
+    ChaosExperimentSpec, Disturbance, DisturbanceKind, MAX_DISTURBANCES, MAX_KILLS, MAX_OWNERS, Outcome, Reason, Run,
+    Verdict,
 };
 use jiff::Timestamp;
 
-use super::{effect::is_pending, judge::Ending};
-use crate::world::World;
+use super::{effect::is_pending, elapsed, judge::Ending};
+use crate::world::{Target, World};
+
+/// How far a node's clock may differ from the operator's, with the second to which a node says since when a pod is ready.
+const NODE_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Writes down what others did since the round's baseline: a pod that the run leaves alone is gone, or another owner's pods came.
 pub fn note(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Timestamp) {
@@ -42,9 +48,11 @@ fn tell(run: &mut Run, kind: DisturbanceKind, uid: String, now: Timestamp) {
     }
 }
 
-/// A run that failed while others were at its targets proves nothing; one that passed says that they were.
-pub fn temper(ending: Ending, run: &Run) -> Ending {
-    let Some(first) = run.disturbances.first() else { return held(ending, run) };
+/// A run that failed while others were at its targets proves nothing; one that passed says that they were. Nothing is proven by an
+/// outage that was not held to its end.
+pub fn temper(ending: Ending, run: &Run, world: &World) -> Ending {
+    let ending = held(ending, run, world);
+    let Some(first) = run.disturbances.first() else { return ending };
     let what = match first.kind {
         DisturbanceKind::PodGone => "a target pod that this run left alone ended or left the target",
         DisturbanceKind::RolledOut => "pods of another owner came, as in a rollout",
@@ -63,12 +71,83 @@ pub fn temper(ending: Ending, run: &Run) -> Ending {
     }
 }
 
-/// An outage that was asked for and not held, as where one operator took over from another, blames no client.
-fn held(ending: Ending, run: &Run) -> Ending {
-    let Some(at) = run.served_in_hold_at.filter(|_| ending.verdict == Verdict::Failed) else { return ending };
+/// An outage that was asked for and not held, as where one operator took over from another, blames no client; and where it was
+/// over before its end, no client has shown that it bears a whole one.
+fn held(ending: Ending, run: &Run, world: &World) -> Ending {
+    let at = match ending.verdict {
+        Verdict::Failed => run.served_in_hold_at.or_else(|| ended_early(run, world)),
+        Verdict::Passed => ended_early(run, world),
+        _ => None,
+    };
+    let Some(at) = at else { return ending };
     let message = format!(
         "the outage was not held: a target was ready at {at:.0}, as when the operator was away; it would have been {:?}: {}",
         ending.reason, ending.message
     );
     Ending::new(Verdict::Inconclusive, Reason::Disturbed, message)
+}
+
+/// When the outage ended, if that was before the hold did: what has replaced a killed pod is ready since then, and nobody came to kill
+/// it. One that a budget or `minAvailable` protects was not to be killed.
+fn ended_early(run: &Run, world: &World) -> Option<Timestamp> {
+    let (first_kill, hold_until) = run.first_kill_at.zip(run.hold_until)?;
+    let is_blocked = |uid: &str| run.kills.iter().any(|kill| kill.uid == uid && kill.outcome == Outcome::Blocked);
+    let replaces =
+        |pod: &&Target| pod.ready && pod.may_be_killed() && !run.spared.contains(&pod.uid) && !is_blocked(&pod.uid);
+    let since = world.targets.iter().filter(replaces).filter_map(|pod| pod.ready_since);
+    since.filter(|since| *since > first_kill && elapsed(*since, hold_until) > NODE_TOLERANCE).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_outage_is_over_once_what_came_for_a_killed_pod_serves_and_may_be_killed() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let kill = |uid: &str, outcome: &str| json!({"slot": 1, "pod": uid, "uid": uid, "plannedAt": at(100), "outcome": outcome});
+        let kills = json!([kill("blocked", "Blocked"), kill("failed", "Failed")]);
+        let run = Run {
+            kills: serde_json::from_value(kills).unwrap(),
+            spared: vec!["spared".into()],
+            first_kill_at: Some(at(100)),
+            hold_until: Some(at(130)),
+            ..Run::default()
+        };
+        let pod = |uid: &str, since: Option<i64>| Target {
+            name: uid.into(),
+            uid: uid.into(),
+            resource_version: None,
+            node: None,
+            ready: true,
+            ready_since: since.map(at),
+            alive: true,
+            exempt: false,
+            owner: None,
+        };
+        let new = || pod("new", Some(110));
+        for (case, target, over) in [
+            ("replaced", new(), Some(110)),
+            ("its kill was not sent", pod("failed", Some(110)), Some(110)),
+            ("replaced right before the end", pod("new", Some(128)), None),
+            ("replaced after the end", pod("new", Some(131)), None),
+            ("ready from before", pod("old", Some(99)), None),
+            ("nobody says since when", pod("new", None), None),
+            ("not ready", Target { ready: false, ..new() }, None),
+            ("on its way out", Target { alive: false, ..new() }, None),
+            ("never killed", Target { exempt: true, ..new() }, None),
+            ("left alone", pod("spared", Some(110)), None),
+            ("protected", pod("blocked", Some(110)), None),
+        ] {
+            let world = World { targets: vec![pod("later", Some(127)), target], ..World::default() };
+            // The later one alone would say 127; what is asked is the first.
+            let found = ended_early(&run, &world);
+            assert_eq!(found, Some(at(over.unwrap_or(127))), "{case}");
+            let world = World { targets: world.targets[1..].to_vec(), ..World::default() };
+            assert_eq!(ended_early(&run, &world), over.map(at), "{case}, alone");
+            assert_eq!(ended_early(&Run { hold_until: None, ..run.clone() }, &world), None, "{case}, nothing is held");
+        }
+    }
 }

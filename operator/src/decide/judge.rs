@@ -47,6 +47,16 @@ pub enum Standing {
     Ended(Ending),
 }
 
+impl Standing {
+    /// The same, with another ending where it ends.
+    pub fn map(self, temper: impl FnOnce(Ending) -> Ending) -> Self {
+        match self {
+            Self::Ended(ending) => Self::Ended(temper(ending)),
+            open => open,
+        }
+    }
+}
+
 /// What ends a run at once, whatever its phase.
 pub fn interruption(experiment: &ChaosExperiment, world: &World, run: &Run, now: Timestamp) -> Option<Ending> {
     let spec = &experiment.spec;

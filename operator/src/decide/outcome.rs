@@ -126,7 +126,7 @@ fn give_up(
                     (Outcome::Unknown, "it lived a moment before, and could still be sent")
                 }
                 None if lives => (Outcome::Failed, why),
-                None => (Outcome::Gone, "gone when it was looked at again"),
+                None => (Outcome::Gone, "not among the targets any more when they were looked at again"),
             };
             let before = kill.message.iter().map(|before| format!("; before that: {before}"));
             let message = Some(std::iter::once(message.to_owned()).chain(before).collect());

@@ -89,7 +89,8 @@ impl Step<'_> {
             Some(_) => self.kill(&mut run),
         }
         if run.round_at.is_some() {
-            match judge::judge(self.spec, &run, self.world, self.now) {
+            let standing = judge::judge(self.spec, &run, self.world, self.now);
+            match standing.map(|ending| disturb::temper(ending, &run, self.world)) {
                 Standing::Ended(ending) if ending.verdict == Verdict::Passed && rounds::another(self.spec, &run) => {
                     rounds::next(self.spec, &mut run, self.world, self.now);
                     self.pause(&run);
@@ -259,7 +260,6 @@ impl Step<'_> {
     fn finish(mut self, mut run: Run) -> Decision {
         let finished = self.ending.is_some() && !is_recurring(self.experiment);
         if let Some(ending) = self.ending.take() {
-            let ending = disturb::temper(ending, &run);
             run.completed_at = Some(self.now);
             outcome::abandon(self.spec, &mut run, self.world, self.is_killing(), self.now);
             record::calls(&mut run, self.world);

@@ -89,8 +89,47 @@ fn a_restart_is_told_as_done_where_it_was_done() {
 #[test]
 fn who_has_just_begun_to_listen_does_not_say_that_nobody_tells() {
     let mut sim = Sim::new(&manifest("{all: {}}", HELD, "{}"), 1, 1);
-    sim.look(Fault::None);
+    sim.clients[0].answers = false;
+    sim.until(LIMIT, |sim| {
+        sim.experiment.status.as_ref().is_some_and(|status| status.reason == Some(Reason::NoClients))
+    });
+    sim.clients[0].answers = true;
     sim.operator_away(Duration::from_secs(100));
     assert!(!sim.is_complete(), "nobody was heard yet: {:?}", sim.status().message);
     assert_eq!(sim.complete(LIMIT).verdict, Some(Verdict::Passed));
+}
+
+/// The breakers close as they were to, but what they bore was not the outage that was asked for.
+#[test]
+fn an_outage_that_nobody_held_to_its_end_proves_nothing() {
+    let rounds = format!("{HELD}\n  schedule: {{rounds: 2, pauseBetweenRounds: 1s}}");
+    for (pods, kill, expect) in [
+        ("{all: {}}", HELD, "{}"),
+        ("{all: {}}", HELD, "{closesWithin: 5s}"),
+        ("{all: {}}", &rounds, "{}"),
+        ("{one: {}}", HELD, "{staysClosed: true}"),
+    ] {
+        // For how long before the end nobody is there: what comes in the last second may come before its node says so.
+        for (missing, verdict) in [(10, Verdict::Inconclusive), (1, Verdict::Passed)] {
+            let case = format!("{pods}, {kill}, {expect}: {missing} s");
+            let mut sim = Sim::new(&manifest(pods, kill, expect), 3, 1);
+            let left = SignedDuration::from_secs(missing);
+            sim.until(LIMIT, |sim| {
+                let run = sim.experiment.run().filter(|run| run.first_kill_at.is_some());
+                run.and_then(|run| run.hold_until).is_some_and(|end| end.duration_since(sim.now) <= left)
+            });
+            sim.operator_away(Duration::from_secs(missing.unsigned_abs() + 1));
+            let status = sim.complete(LIMIT).clone();
+            assert_eq!(status.verdict, Some(verdict), "{case}: {:?}", status.message);
+            if verdict == Verdict::Inconclusive {
+                assert_eq!(
+                    (status.reason, sim.run().round),
+                    (Some(Reason::Disturbed), 1),
+                    "{case}: {:?}",
+                    status.message
+                );
+                assert!(status.message.as_ref().is_some_and(|said| said.contains("not held")), "{case}");
+            }
+        }
+    }
 }

@@ -199,6 +199,32 @@ async fn a_restart_is_of_the_workload_that_the_spec_names_and_not_in_a_dry_run()
     assert_eq!((outcome, said.as_str()), (Outcome::DryRun, "not sent: spec.dryRun is true"));
 }
 
+/// As where a status was forged: no run of the operator's own comes so far.
+#[tokio::test]
+async fn a_workload_whose_pods_are_never_killed_is_not_restarted() {
+    let deployment = "/apis/apps/v1/namespaces/shop/deployments/backend";
+    let class = |class: &str| json!({"spec": {"priorityClassName": class}});
+    let labels = |part: &str| json!({"metadata": {"labels": {"app.kubernetes.io/component": "operator", "app.kubernetes.io/part-of": part}}});
+    let critical = Some("not sent: the priority of its pods says that they are critical to the cluster");
+    for (template, refused) in [
+        (class("system-cluster-critical"), critical),
+        (class("system-node-critical"), critical),
+        (class("high"), None),
+        (labels("breakwater"), Some("not sent: its pods are an operator's own")),
+        (labels("another"), None),
+    ] {
+        let bench = Bench::new();
+        bench.deployment();
+        let before = bench.ask(Method::PATCH, deployment, json!({"spec": {"template": template}}));
+        let (experiment, victim) = bench.planned(&before, restart()).await;
+        let (outcome, said) = bench.kill(&experiment, &victim).await;
+        let wanted = if refused.is_some() { Outcome::Failed } else { Outcome::Restarted };
+        assert_eq!((outcome, said.as_str()), (wanted, refused.unwrap_or_default()), "{template}");
+        let now = bench.ask(Method::GET, deployment, json!({}));
+        assert_eq!(now == before, refused.is_some(), "{template}: {now}");
+    }
+}
+
 #[tokio::test]
 async fn a_halt_is_the_word_true() {
     for (data, halted) in [

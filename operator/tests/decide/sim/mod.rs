@@ -16,7 +16,7 @@ use breakwater_operator::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::core::v1,
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference},
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference, Time},
 };
 use kube::core::SelectorExt;
 use uuid::Uuid;
@@ -56,7 +56,13 @@ impl Pod {
         let set = format!("set-{}", self.version);
         let owner = OwnerReference { uid: set.clone(), name: set, controller: Some(true), ..OwnerReference::default() };
         let ready = if self.ready_at <= now { "True" } else { "False" };
-        let ready = v1::PodCondition { type_: "Ready".into(), status: ready.into(), ..v1::PodCondition::default() };
+        let since = Timestamp::from_second(self.ready_at.as_second()).map(Time).ok();
+        let ready = v1::PodCondition {
+            type_: "Ready".into(),
+            status: ready.into(),
+            last_transition_time: since,
+            ..v1::PodCondition::default()
+        };
         v1::Pod {
             metadata: ObjectMeta {
                 name: Some(self.uid.clone()),
@@ -378,6 +384,7 @@ impl Sim {
                 resource_version: None,
                 node: None,
                 ready: true,
+                ready_since: None,
                 alive: true,
                 exempt: false,
                 owner: None,
