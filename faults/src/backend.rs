@@ -152,9 +152,17 @@ pub fn running(since: Timestamp) -> Value {
 
 /// Whether a pod serves.
 pub fn is_ready(pod: &Value) -> bool {
-    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
-    pod["metadata"]["deletionTimestamp"].is_null() && conditions.into_iter().any(ready)
+    pod["metadata"]["deletionTimestamp"].is_null() && ready(pod).is_some()
+}
+
+/// Since when a pod is ready, whether or not it is told to end.
+pub fn ready_since(pod: &Value) -> Option<Timestamp> {
+    ready(pod)?["lastTransitionTime"].as_str()?.parse().ok()
+}
+
+fn ready(pod: &Value) -> Option<&Value> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 fn text(object: &Value, field: &str) -> String {

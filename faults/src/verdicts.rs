@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use breakwater_crds::{Outcome, Run, Verdict};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
 use crate::{
-    backend::is_backend,
+    backend::{is_backend, ready_since},
     history::{Step, experiments, uid, when},
     lab::{Happening, Played},
 };
@@ -68,9 +67,9 @@ fn left_alone(played: &Played, steps: &[Step], run: &Run) -> Vec<LeftAlone> {
     for step in steps {
         match step {
             Step::Pod(change) if is_backend(&change.object) => {
-                let created = time(&change.object["metadata"]["creationTimestamp"]).filter(in_hold);
+                let created = change.object["metadata"]["creationTimestamp"].as_str().and_then(|at| at.parse().ok());
                 let ready = ready_since(&change.object).filter(in_hold);
-                pods.extend(created.map(|created| (uid(&change.object), (created, ready))));
+                pods.extend(created.filter(in_hold).map(|created| (uid(&change.object), (created, ready))));
             }
             Step::PodEnds(change) if when(&played.server, change.revision).is_some_and(|at| at < hold_until) => {
                 pods.remove(&uid(&change.object));
@@ -82,14 +81,4 @@ fn left_alone(played: &Played, steps: &[Step], run: &Run) -> Vec<LeftAlone> {
     pods.retain(|uid, _| !run.spared.contains(uid) && !is_blocked(uid));
     let before = |at: Timestamp| hold_until.duration_since(at);
     pods.into_values().map(|(created, ready)| LeftAlone { lived: before(created), served: ready.map(before) }).collect()
-}
-
-fn ready_since(pod: &Value) -> Option<Timestamp> {
-    let conditions = pod["status"]["conditions"].as_array()?;
-    let ready = conditions.iter().find(|one| one["type"] == "Ready" && one["status"] == "True")?;
-    time(&ready["lastTransitionTime"])
-}
-
-fn time(text: &Value) -> Option<Timestamp> {
-    text.as_str()?.parse().ok()
 }

@@ -251,6 +251,22 @@ fn is_operator<'a>(label: impl Fn(&str) -> Option<&'a str>) -> bool {
     label("app.kubernetes.io/component") == Some("operator") && label("app.kubernetes.io/part-of") == Some("breakwater")
 }
 
+/// A pod that serves, for tests.
+#[cfg(test)]
+pub fn target(name: &str) -> Target {
+    Target {
+        name: name.into(),
+        uid: name.into(),
+        resource_version: None,
+        node: None,
+        ready: true,
+        ready_since: None,
+        alive: true,
+        exempt: false,
+        owner: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

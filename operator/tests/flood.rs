@@ -5,6 +5,8 @@
     reason = "the edge: processes of their own, and how often one is asked in how long"
 )]
 
+mod common;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -37,6 +39,8 @@ use tokio::{
     net::TcpListener,
 };
 use uuid::Uuid;
+
+use common::{body, peak, serve};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Replicas of each kind: several experiments' worth.
@@ -71,14 +75,7 @@ async fn full() -> Json<StatusReport> {
 async fn unfinished() -> Body {
     static PIECE: [u8; 1 << 14] = [b' '; 1 << 14];
     let pieces = stream::iter((1..ANSWER_BYTES / PIECE.len()).map(|_| Bytes::from_static(&PIECE)));
-    Body::from_stream(pieces.chain(stream::pending()).map(Ok::<_, std::convert::Infallible>))
-}
-
-async fn serve(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(axum::serve(listener, app).into_future());
-    address
+    body(pieces.chain(stream::pending()))
 }
 
 /// A head without an end.
@@ -99,13 +96,6 @@ async fn serve_heads() -> SocketAddr {
         }
     });
     address
-}
-
-/// The most memory that this process ever had.
-fn peak() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

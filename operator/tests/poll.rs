@@ -1,5 +1,7 @@
 //! A poller against clients that tell the truth, lie, or fail; over real sockets on loopback.
 
+mod common;
+
 use std::{
     collections::BTreeSet,
     io::{self, Read, Write},
@@ -13,7 +15,7 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{Query, Request},
     http::{StatusCode, header},
     response::{IntoResponse, Redirect, Response},
@@ -32,11 +34,13 @@ use breakwater_operator::{
     poll::{Asking, Endpoint, Heard, Poller},
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, stream};
 use jiff::Timestamp;
 use reqwest::Url;
 use tokio::{net::TcpListener, sync::mpsc, time::MissedTickBehavior};
 use uuid::Uuid;
+
+use common::{body, peak};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What the bomb has when it is unpacked.
@@ -89,10 +93,6 @@ async fn lie(field: &'static str, value: serde_json::Value) -> axum::Json<serde_
     axum::Json(document)
 }
 
-fn body(bytes: impl Stream<Item = Bytes> + Send + 'static) -> Body {
-    Body::from_stream(bytes.map(Ok::<_, std::convert::Infallible>))
-}
-
 /// A byte every half a second, each of them in time.
 fn drip() -> impl Stream<Item = Bytes> {
     let tick = tokio::time::interval(Duration::from_millis(500));
@@ -100,13 +100,6 @@ fn drip() -> impl Stream<Item = Bytes> {
         tick.tick().await;
         Some((Bytes::from_static(b" "), tick))
     })
-}
-
-async fn serve_app(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(axum::serve(listener, app).into_future());
-    address
 }
 
 async fn serve() -> SocketAddr {
@@ -124,7 +117,7 @@ async fn serve() -> SocketAddr {
         .route("/drip", get(async || body(drip())))
         .route("/endless", get(async || body(stream::repeat_with(|| Bytes::from(vec![b' '; 1 << 16])))))
         .route("/silent", get(std::future::pending::<()>));
-    serve_app(app).await
+    common::serve(app).await
 }
 
 fn url(address: SocketAddr, path: &str) -> Url {
@@ -227,7 +220,7 @@ async fn reading_ends_where_an_answer_is_too_long() {
     let padded = async |length: usize| {
         let mut body = good.clone();
         body.resize(length, b' ');
-        let address = serve_app(Router::new().route("/", get(async || body))).await;
+        let address = common::serve(Router::new().route("/", get(async || body))).await;
         Http::new().unwrap().fetch(url(address, "/")).await
     };
     assert_eq!(padded(ANSWER_BYTES).await.map(|body| body.len()), Ok(ANSWER_BYTES));
@@ -251,7 +244,7 @@ async fn reading_ends_where_an_answer_is_too_long() {
             announced.map(|length| answer.headers_mut().insert(header::CONTENT_LENGTH, length.parse().unwrap()));
             answer
         };
-        let address = serve_app(Router::new().route("/", get(endless))).await;
+        let address = common::serve(Router::new().route("/", get(endless))).await;
         let asked = tokio::time::timeout(PATIENCE, Http::new().unwrap().fetch(url(address, "/"))).await;
         assert!(asked.expect("it ends").unwrap_err().contains("longer than"), "{announced:?}");
         let taken = taken.load(Ordering::SeqCst);
@@ -267,13 +260,6 @@ fn bomb(good: &[u8]) -> Vec<u8> {
     packed.finish().unwrap()
 }
 
-/// The most memory that this process ever had.
-fn peak() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
-}
-
 #[tokio::test]
 async fn a_packed_answer_is_not_unpacked() {
     let good = good_bytes().await;
@@ -284,7 +270,7 @@ async fn a_packed_answer_is_not_unpacked() {
     let packed = Bytes::from(bomb);
     let json = (header::CONTENT_TYPE, "application/json");
     let app = Router::new().route("/", get(async move || ([json, (header::CONTENT_ENCODING, "gzip")], packed)));
-    let address = serve_app(app).await;
+    let address = common::serve(app).await;
     let before = peak();
     let (_poller, said) = hear(address, "/", "backend").await;
     assert!(said.report.is_none(), "it was understood");
@@ -305,7 +291,7 @@ async fn a_question_has_nothing_that_it_does_not_need() {
         let code = if query.since.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
         (wants, (code, good(query).await.into_body())).into_response()
     };
-    let address = serve_app(Router::new().route("/status", axum::routing::any(answer))).await;
+    let address = common::serve(Router::new().route("/status", axum::routing::any(answer))).await;
     let (_poller, _) = hear(address, "/status", "backend").await;
     for number in 0..4 {
         let (parts, body) = tokio::time::timeout(PATIENCE, asked.recv()).await.expect("it asks again").unwrap();
@@ -377,7 +363,7 @@ async fn of_an_answer_that_does_not_fit_nothing_is_taken() {
                 says.lock().unwrap().clone()
             }),
         );
-        let (poller, said) = hear(serve_app(app).await, "/", "backend").await;
+        let (poller, said) = hear(common::serve(app).await, "/", "backend").await;
         assert!(said.report.is_some() && said.error.is_none(), "{said:?}");
         answer.lock().unwrap().clone_from(&bad);
         let refused = async {
@@ -398,6 +384,6 @@ async fn of_an_answer_that_does_not_fit_nothing_is_taken() {
     // What a newer client adds is passed over, however it looks, and so is space around it.
     let newer = instead("{", &format!("{{\"tomorrow\":{deeper},\"again\":1,\"again\":2,"));
     let app = Router::new().route("/", get(async move || format!("\r\n\t {newer} \n")));
-    let (_poller, said) = hear(serve_app(app).await, "/", "backend").await;
+    let (_poller, said) = hear(common::serve(app).await, "/", "backend").await;
     assert_eq!(said.report.map(|report| (report.failures, report.last_seq)), Some((77, 99)), "{:?}", said.error);
 }

@@ -1,5 +1,7 @@
 //! However much there is to ask, the API server is asked so many things at a time and no more.
 
+mod common;
+
 use std::{
     sync::{
         Arc,
@@ -13,7 +15,7 @@ use breakwater_operator::{metrics::Metrics, operator::Outside, requests::AT_ONCE
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, Config, api::DeleteParams};
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 
 /// An API server that answers when it is let.
 #[derive(Default)]
@@ -25,8 +27,6 @@ struct Server {
 #[tokio::test]
 async fn so_many_requests_are_under_way_and_no_more() {
     let (server, gate) = (Arc::new(Server::default()), Arc::new(Semaphore::new(0)));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
     let (asked, let_through) = (server.clone(), gate.clone());
     let answer = async move || {
         let now = asked.under_way.fetch_add(1, Ordering::SeqCst) + 1;
@@ -36,7 +36,7 @@ async fn so_many_requests_are_under_way_and_no_more() {
         StatusCode::NOT_FOUND
     };
     let app = Router::new().fallback(get(answer));
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let url = format!("http://{}", common::serve(app).await);
 
     // The two clients of an operator, as `main` puts it together, share the places.
     let cluster = Config::new(url.parse().unwrap());
@@ -62,15 +62,13 @@ async fn so_many_requests_are_under_way_and_no_more() {
 #[tokio::test]
 async fn an_effect_is_sent_once_whatever_is_answered() {
     let asked = Arc::new(AtomicUsize::new(0));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
     let count = asked.clone();
     let answer = async move || {
         count.fetch_add(1, Ordering::SeqCst);
         StatusCode::SERVICE_UNAVAILABLE
     };
     let app = Router::new().fallback(axum::routing::any(answer));
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let url = format!("http://{}", common::serve(app).await);
     let outside = Outside::new(Config::new(url.parse().unwrap()), Arc::new(Metrics::default()), |_| None).unwrap();
     let pods: Api<Pod> = Api::namespaced(outside.effects, "shop");
     pods.delete("one", &DeleteParams::default()).await.unwrap_err();

@@ -95,7 +95,9 @@ impl AuditLog {
 /// Holds the operator's rights against what it has used of them since the log was taken. False where this cluster keeps no log here.
 pub fn audit(log: Option<&AuditLog>, workspace: &Workspace, cluster: &Cluster<'_>) -> Result<bool> {
     let Some(log) = log else {
-        println!("\nNOT CHECKED: this cluster keeps no audit log here");
+        println!(
+            "\nNOT CHECKED: the operator's rights against what it used of them, as this cluster keeps no audit log here"
+        );
         return Ok(false);
     };
     command::run(&mut log.test(workspace, cluster))?;

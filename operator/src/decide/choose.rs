@@ -126,20 +126,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn target(uid: &str) -> Target {
-        Target {
-            name: uid.into(),
-            uid: uid.into(),
-            resource_version: None,
-            node: None,
-            ready: true,
-            ready_since: None,
-            alive: true,
-            exempt: false,
-            owner: None,
-        }
-    }
+    use crate::world::target;
 
     #[test]
     fn a_share_is_of_those_that_live_and_those_that_are_about_to_go() {

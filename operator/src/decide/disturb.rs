@@ -103,6 +103,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::world::target;
 
     #[test]
     fn an_outage_is_over_once_what_came_for_a_killed_pod_serves_and_may_be_killed() {
@@ -116,17 +117,7 @@ mod tests {
             hold_until: Some(at(130)),
             ..Run::default()
         };
-        let pod = |uid: &str, since: Option<i64>| Target {
-            name: uid.into(),
-            uid: uid.into(),
-            resource_version: None,
-            node: None,
-            ready: true,
-            ready_since: since.map(at),
-            alive: true,
-            exempt: false,
-            owner: None,
-        };
+        let pod = |uid: &str, since: Option<i64>| Target { ready_since: since.map(at), ..target(uid) };
         let new = || pod("new", Some(110));
         for (case, target, over) in [
             ("replaced", new(), Some(110)),
