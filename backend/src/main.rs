@@ -8,7 +8,7 @@ use breakwater_backend::{
     serve::{Drained, serve},
 };
 use breakwater_service::{
-    duration,
+    duration, files,
     log::{self, LogFormat},
     signal::termination,
 };
@@ -66,6 +66,9 @@ async fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<ExitCode, String> {
     let shutdown = termination().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    if let Err(error) = files::raise_limit() {
+        tracing::warn!(%error, "the number of open files cannot be raised: a thousand connections may be too many");
+    }
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}; choose another by --listen", settings.listen))?;

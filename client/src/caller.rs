@@ -5,7 +5,6 @@ use std::time::Duration;
 use backon::Retryable;
 use breakwater_breaker::State;
 use tokio::time::{MissedTickBehavior, interval, timeout_at};
-use tower::retry::budget::Budget as _;
 use tracing::Instrument;
 
 use crate::{
@@ -17,6 +16,10 @@ use crate::{
     retry::{Budget, FullJitter, fits},
     trace,
 };
+
+/// An attempt begins only if its own time-out fits into the deadline, and ends by that: cut by the deadline it would tell its breaker
+/// nothing. Timers are exact to a millisecond, and a busy machine is late, so the deadline waits so much longer.
+const TIMERS: Duration = Duration::from_millis(20);
 
 /// How ticks call.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +127,10 @@ where
                 attempts.metrics.retry();
             });
         let span = trace::call(attempts.breaker.name());
-        let outcome = match timeout_at(attempts.clock.instant(deadline), call).instrument(span.clone()).await {
+        let outcome = match timeout_at(attempts.clock.instant(deadline.saturating_add(TIMERS)), call)
+            .instrument(span.clone())
+            .await
+        {
             Ok(Ok(answer)) => Outcome::Answered(answer),
             Ok(Err(NoAnswer::Failed(failure))) => Outcome::Failed(failure),
             Ok(Err(NoAnswer::NotPermitted(_))) => Outcome::NotPermitted(fallback.give(mono())),

@@ -8,7 +8,7 @@ use breakwater_client::{
     settings::{Settings, Task},
     trace::Traces,
 };
-use breakwater_service::signal::termination;
+use breakwater_service::{files, signal::termination};
 use reqwest::Url;
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -64,6 +64,10 @@ async fn check_all(urls: Vec<Url>) -> ExitCode {
 
 async fn serve(settings: Settings, epoch: Uuid) -> Result<(), String> {
     let shutdown = termination().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    // Whoever polls it has a connection, and none of them may be lacking for a call.
+    if let Err(error) = files::raise_limit() {
+        tracing::warn!(%error, "the number of open files cannot be raised: many visitors may leave none for a call");
+    }
     let listen = settings.process.listen;
     let listener = TcpListener::bind(listen)
         .await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use tower::retry::budget::TpsBudget as Budget;
+use tower::retry::budget::{Budget as _, TpsBudget};
 
 /// Delays before retries, with full jitter: each is drawn from `0..min(cap, base * 2^n)`.
 ///
@@ -47,13 +47,37 @@ impl<R: FnMut() -> f64> Iterator for FullJitter<R> {
 /// How long a call counts for the budget.
 const BUDGET_OF: Duration = Duration::from_secs(10);
 
-/// A budget of retries: a `share` (from 0 to 1) of the calls of the last 10 s, and `reserve` each second however few
-/// calls there are. It keeps retries from multiplying the load on a backend that fails because of it; the rule is
+/// A retry costs so much. tower's budget takes one for each call and rounds what a retry costs down to whole calls, so that 60 % would
+/// be 100 %; here a call brings its share of this. A power of two, which is exact as one divided by it.
+const RETRY: u16 = 1024;
+
+/// A budget of retries: a share of the calls of the last 10 s, and a reserve each second however few calls there are. It
+/// keeps retries from multiplying the load on a backend that fails because of it; the rule is
 /// [Finagle's](https://twitter.github.io/finagle/guide/Clients.html#retries), and so are the defaults.
 ///
 /// It holds back only what is above the reserve of 10 s.
-pub fn budget(share: f64, reserve: u32) -> Budget {
-    Budget::new(BUDGET_OF, reserve, share as f32)
+#[derive(Debug)]
+pub struct Budget {
+    spent_on: TpsBudget,
+    a_call: u16,
+}
+
+impl Budget {
+    /// A budget of this `share`, from 0 to 1, rounded up to 1/1024, with so many retries a second in `reserve`.
+    pub fn new(share: f64, reserve: u32) -> Self {
+        let a_call = (share.clamp(0.0, 1.0) * f64::from(RETRY)).ceil() as u16;
+        Self { spent_on: TpsBudget::new(BUDGET_OF, reserve, 1.0 / f32::from(RETRY)), a_call }
+    }
+
+    /// A call is made, whatever comes of it.
+    pub fn deposit(&self) {
+        (0..self.a_call).for_each(|_| self.spent_on.deposit());
+    }
+
+    /// Whether there may be a retry, which is taken from it.
+    pub fn withdraw(&self) -> bool {
+        self.spent_on.withdraw()
+    }
 }
 
 /// A retry starts only if what is left of the deadline covers its delay and a whole attempt.

@@ -67,7 +67,7 @@ fn caller(attempts: u32, script: Script) -> Caller<impl Fn() -> Call, fn() -> f6
             metrics: Metrics::default().target("backend"),
         },
         plan: Plan { interval: three_seconds, deadline: three_seconds, attempts, retry_base, retry_cap },
-        budget: retry::budget(0.2, 10),
+        budget: retry::Budget::new(0.2, 10),
         fallback: Fallback::default(),
         random: || 1.0,
     }
@@ -163,6 +163,21 @@ async fn an_attempt_cut_by_the_deadline_counts_as_neither_and_gives_its_permit_b
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_may_last_as_long_as_its_call_fails_by_its_own_time_out() {
+    // A delay of 100.5 ms is over at 101 ms, as timers count milliseconds: half a millisecond is missing at the end.
+    for (delay, attempts, script) in
+        [(0, 1, vec![(NEVER, good())]), (100_500, 2, vec![(0, refused()), (NEVER, good())])]
+    {
+        let mut caller = caller(attempts, script);
+        let delay = Duration::from_micros(delay);
+        (caller.plan.retry_base, caller.attempts.timeout) = (delay, Duration::from_secs(3) - delay);
+        assert_eq!(caller.tick().await, Outcome::Failed(Failure::Timeout), "{attempts} attempts");
+        let calls = caller.attempts.breaker.calls();
+        assert_eq!((calls.failure, calls.ignored), (attempts.into(), 0), "each told the breaker how it went");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_call_counts_as_neither() {
     let caller = caller(1, vec![(NEVER, good())]);
     assert!(timeout(Duration::from_millis(500), caller.run()).await.is_err());
@@ -224,9 +239,11 @@ async fn retry_after_is_a_floor_that_must_fit_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_are_a_share_of_calls_beside_the_reserve() {
-    for (share, reserve, expected) in [(0.0, 0, 0), (0.1, 0, 4), (1.0, 0, 40), (0.0, 1, 10), (0.1, 1, 14)] {
+    let cases =
+        [(0.0, 0, 0), (0.1, 0, 4), (0.3, 0, 12), (0.6, 0, 24), (0.99, 0, 39), (1.0, 0, 40), (0.0, 1, 10), (0.1, 1, 14)];
+    for (share, reserve, expected) in cases {
         let mut caller = caller(2, vec![(0, refused()); 80]);
-        caller.budget = retry::budget(share, reserve);
+        caller.budget = retry::Budget::new(share, reserve);
         caller.plan.retry_base = Duration::ZERO;
         let never = Settings::default().with_policy(Policy::ConsecutiveFailures(NonZeroU64::MAX));
         caller.attempts.breaker = Arc::new(Breaker::new("backend", never));

@@ -2,7 +2,7 @@
 
 mod report;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, mem, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -199,16 +199,20 @@ impl Breaker {
 
     #[cold]
     fn admit_by_lock(&self, moment: &Moment<'_>) -> Result<Pass, NotPermitted> {
-        let Done { verdict, word, half_open_at, .. } = self.step(Input::Acquire, moment);
-        let (counted, admitted) = match (verdict, half_open_at) {
+        let done = self.change(Input::Acquire, moment);
+        let (counted, admitted) = match (done.verdict, done.half_open_at) {
             (Verdict::Permitted(_), _) => {
                 let started = if self.way == Way::Timed { moment.mono_nanos() } else { 0 };
-                (Counted::Permitted, Ok(Pass { word, started }))
+                (Counted::Permitted, Ok(Pass { word: done.word, started }))
             }
             (_, Some(due)) => (Counted::NotPermitted, Err(NotPermitted::until(nanos(due), moment.mono_nanos()))),
-            (_, None) => (Counted::NotPermitted, Err(NotPermitted::for_ever(word.state()))),
+            (_, None) => (Counted::NotPermitted, Err(NotPermitted::for_ever(done.word.state()))),
         };
         self.tally.count(counted);
+        // A listener that panics takes the call with it, but not its trial.
+        let trial = admitted.ok().map(|pass| Permit::new(self, pass));
+        self.tell(&done);
+        mem::forget(trial);
         admitted
     }
 
@@ -227,16 +231,19 @@ impl Breaker {
         }
         let moment = self.moment();
         let took = self.took(pass, &moment);
-        let done = self.step(Input::Success(generation, took), &moment);
+        let done = self.change(Input::Success(generation, took), &moment);
         self.count_result(Counted::Success, &done, took);
-        done.transition.map(|made| *made)
+        self.tell(&done);
+        // What time alone has changed was not made by this result.
+        done.transition.filter(|_| done.verdict == Verdict::Counted).map(|made| *made)
     }
 
     pub(crate) fn failed(&self, pass: Pass, error: &str) -> Option<Failed> {
         let moment = self.moment();
         let took = self.took(pass, &moment);
-        let done = self.step(Input::Failure(pass.word.generation(), took, error), &moment);
+        let done = self.change(Input::Failure(pass.word.generation(), took, error), &moment);
         self.count_result(Counted::Failure, &done, took);
+        self.tell(&done);
         (done.verdict == Verdict::Counted).then_some(Failed {
             consecutive_failures: done.consecutive_failures,
             transition: done.transition.map(|made| *made),
@@ -244,10 +251,10 @@ impl Breaker {
     }
 
     pub(crate) fn given_back(&self, pass: Pass) {
+        self.tally.count(Counted::Ignored);
         if !pass.word.admits() {
             self.step(Input::GiveBack(pass.word.generation()), &self.moment());
         }
-        self.tally.count(Counted::Ignored);
     }
 
     fn took(&self, pass: Pass, moment: &Moment<'_>) -> u64 {
@@ -264,8 +271,15 @@ impl Breaker {
         }
     }
 
-    /// One critical section: the machine steps, and what it changed is recorded and shown. Then the listeners are told.
+    /// A change of which the listeners are told at once, as nothing else is to be done for it.
     fn step(&self, input: Input<'_>, moment: &Moment<'_>) -> Done {
+        let done = self.change(input, moment);
+        self.tell(&done);
+        done
+    }
+
+    /// One critical section: the machine steps, and what it changed is recorded and shown.
+    fn change(&self, input: Input<'_>, moment: &Moment<'_>) -> Done {
         let mut shared = self.lock();
         self.take_in(&mut shared.machine, moment);
         let Step { verdict, change } = shared.machine.step(input, moment);
@@ -275,10 +289,14 @@ impl Breaker {
         let consecutive_failures = shared.machine.consecutive_failures();
         let half_open_at = shared.machine.half_open_at();
         drop(shared);
-        if let Some(transition) = &transition {
+        Done { verdict, word, consecutive_failures, half_open_at, transition }
+    }
+
+    /// Comes last: a listener may panic.
+    fn tell(&self, done: &Done) {
+        if let Some(transition) = &done.transition {
             self.listeners.iter().for_each(|listener| listener(transition));
         }
-        Done { verdict, word, consecutive_failures, half_open_at, transition }
     }
 
     pub(crate) fn mono_nanos(&self) -> u64 {

@@ -70,7 +70,7 @@ impl Builder {
     ///
     /// It is told after the lock is released, so it may use the breaker; two threads that change the state
     /// shortly one after the other may tell it in the wrong order, which the sequence numbers show.
-    /// If it panics, so does the call that made the transition.
+    /// If it panics, so does the call that made the transition; nothing else is lost by it, and a trial is given back.
     pub fn listener(mut self, listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
         self.listeners.push(Box::new(listener));
         self

@@ -81,6 +81,9 @@ impl<S, C: Clone> Layer<S> for BreakerLayer<C> {
 /// dropped before its end, or that panics, counts as neither success nor failure. An inner service that cannot even be
 /// ready has made no call: its error is passed on, and not counted.
 ///
+/// What an inner service reserves when it is ready, as a limit of concurrent calls does, it keeps while calls are
+/// refused, for the next one that is not. Such a limit belongs around the breaker, not into it.
+///
 /// ```
 /// use std::sync::Arc;
 /// use breakwater_breaker::{Breaker, BreakerLayer, Settings, State};

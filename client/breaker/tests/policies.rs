@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroU16,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock, mpsc},
     time::Duration,
 };
@@ -168,6 +169,12 @@ fn half_open_does_not_wait_for_ever() {
     let _stuck = breaker.try_acquire().unwrap();
     clock.advance(5 * SECOND);
     assert_eq!(breaker.try_acquire().unwrap_err().trial_in(), Some(10 * SECOND));
+
+    // Or its own result does, which did not make that transition.
+    clock.advance(10 * SECOND);
+    let stuck = breaker.try_acquire().unwrap();
+    clock.advance(5 * SECOND);
+    assert_eq!((stuck.success(), breaker.state()), (None, State::Open));
 }
 
 #[test]
@@ -294,4 +301,28 @@ fn listeners_may_use_the_breaker_and_see_the_state_that_they_are_told() {
     std::thread::spawn(move || calls(&breaker, "xxx"));
     let said = told.recv_timeout(60 * SECOND).expect("the listener comes to its end");
     assert_eq!(said, (State::Open, State::Open, (3, true, false)));
+}
+
+#[test]
+fn a_listener_that_panics_takes_its_call_with_it_and_nothing_else() {
+    let clock = ManualClock::default();
+    let listener = |transition: &Transition| assert!(transition.from.is_none(), "on purpose");
+    let breaker = Breaker::builder("backend").clock(clock.clone()).listener(listener).build();
+    let panics = |call: &dyn Fn()| assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+    let fails = || drop(breaker.try_acquire().unwrap().failure("reset"));
+    fails();
+    fails();
+    panics(&fails);
+    assert_eq!((breaker.state(), breaker.calls().failure), (State::Open, 3), "what it was told of is done");
+
+    clock.advance(10 * SECOND);
+    panics(&|| drop(breaker.try_acquire()));
+    assert_eq!(breaker.state(), State::HalfOpen);
+    let trial = breaker.try_acquire().expect("the trial of the call that panicked is there for another");
+    assert!(breaker.try_acquire().is_err(), "and there is one of them");
+    let trial = std::cell::Cell::new(Some(trial));
+    panics(&|| drop(trial.take().unwrap().success()));
+    let calls = breaker.calls();
+    assert_eq!((breaker.state(), calls.success, calls.ignored), (State::Closed, 1, 1));
+    assert_eq!(calls.permitted, calls.success + calls.failure + calls.ignored);
 }

@@ -10,6 +10,7 @@ use breakwater_service::duration;
 use clap::{Args, ValueEnum};
 
 use super::{Contradiction, target::above_zero};
+use crate::caller::Plan;
 
 /// How a target's breaker behaves. Each of these is a flag, and a key of the file.
 #[derive(Args, Clone, Debug)]
@@ -74,7 +75,7 @@ pub enum PolicyKind {
 
 impl BreakerSettings {
     /// What each setting allows by itself, but not together with another.
-    pub(super) fn contradiction(&self, attempts: u32, attempt_timeout: Duration) -> Option<Contradiction> {
+    pub(super) fn contradiction(&self, plan: &Plan, attempts: u32, timeout: Duration) -> Option<Contradiction> {
         let found = |between: &[&'static str], said| Some(Contradiction { between: between.to_vec(), said });
         let Self { failure_threshold, window, minimum_calls, failure_rate, slow_call, slow_call_rate, .. } = self;
         let of_rates = [
@@ -106,15 +107,24 @@ impl BreakerSettings {
             }
             (PolicyKind::ConsecutiveFailures | PolicyKind::Rates, _) => {}
         }
-        if slow_call_rate.is_some() && slow_call.is_none() {
+        if let Some(never) = self.never_judged(plan).filter(|_| self.policy == PolicyKind::Rates) {
+            Some(never)
+        } else if slow_call_rate.is_some() && slow_call.is_none() {
             let said = "--slow-call-rate is never looked at: write --slow-call TIME too".to_owned();
             found(&["slow-call-rate"], said)
-        } else if let Some(slow) = slow_call.filter(|slow| *slow >= attempt_timeout) {
+        } else if let Some(slow) = slow_call.filter(|slow| *slow >= timeout) {
             let said = format!(
-                "--slow-call {slow:?} must be shorter than --attempt-timeout {attempt_timeout:?}: an attempt that takes \
-                 longer is a failure already"
+                "--slow-call {slow:?} must be shorter than --attempt-timeout {timeout:?}: an attempt that takes longer \
+                 is a failure already"
             );
             found(&["slow-call", "attempt-timeout"], said)
+        } else if self.half_open_wait <= timeout {
+            let said = format!(
+                "--half-open-wait {:?} must be longer than --attempt-timeout {timeout:?}: a trial attempt that may yet \
+                 succeed would open the breaker again",
+                self.half_open_wait
+            );
+            found(&["half-open-wait", "attempt-timeout"], said)
         } else if let Some(longest) = self.open_for_longest.filter(|longest| *longest < self.open_for) {
             let said =
                 format!("--open-for-longest {longest:?} must not be shorter than --open-for {:?}", self.open_for);
@@ -131,6 +141,21 @@ impl BreakerSettings {
             Window::Calls(size) => minimum_calls.get().min(size.get().into()),
             Window::Time(_) => minimum_calls.get(),
         }
+    }
+
+    /// Its window can never hold as many attempts as are judged.
+    fn never_judged(&self, plan: &Plan) -> Option<Contradiction> {
+        let Rates { window: Window::Time(span), minimum_calls, .. } = self.rates() else { return None };
+        let ticks = span.as_nanos() / plan.interval.as_nanos().max(1) + 1;
+        let most = ticks.saturating_mul(plan.attempts.into());
+        let said = format!(
+            "--window {span:?} holds {most} attempts at most, up to {} each --interval {:?}, and fewer than \
+             --minimum-calls {minimum_calls} are not judged: the breaker would never open; write --minimum-calls {most} \
+             or fewer, or a longer --window",
+            plan.attempts, plan.interval
+        );
+        let between = vec!["minimum-calls", "window", "interval"];
+        (most < minimum_calls.get().into()).then_some(Contradiction { between, said })
     }
 
     fn rates(&self) -> Rates {

@@ -100,9 +100,10 @@ impl TargetSettings {
     /// What each setting allows by itself, but not together with another.
     pub fn contradiction(&self) -> Option<Contradiction> {
         let Self { attempts, attempt_timeout, retry_base, retry_cap, .. } = self;
-        let deadline = self.plan().deadline;
+        let plan = self.plan();
+        let deadline = plan.deadline;
         let found = |between: &[&'static str], said| Some(Contradiction { between: between.to_vec(), said });
-        if let Some(found) = self.breaker.contradiction(attempts.get(), *attempt_timeout) {
+        if let Some(found) = self.breaker.contradiction(&plan, attempts.get(), *attempt_timeout) {
             Some(found)
         } else if *attempt_timeout > deadline {
             let said = format!(
@@ -138,7 +139,7 @@ impl TargetSettings {
 
     /// A budget for its retries.
     pub fn budget(&self) -> retry::Budget {
-        retry::budget(self.retry_budget, self.retry_reserve)
+        retry::Budget::new(self.retry_budget, self.retry_reserve)
     }
 
     /// What calls get that the breaker refuses.
@@ -167,10 +168,14 @@ fn method(text: &str) -> Result<Method, String> {
 /// A sentence that says what to write instead.
 pub fn http_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{error}; write it like http://backend:5000/data"))?;
-    if url.scheme() == "http" {
-        Ok(url)
-    } else {
+    if url.scheme() != "http" {
         Err(format!("{}: is not spoken here; write it like http://backend:5000/data", url.scheme()))
+    } else if !url.username().is_empty() || url.password().is_some() {
+        // Logs and traces tell the URL.
+        Err("a user's name or password would stand in logs and traces; write it like http://backend:5000/data"
+            .to_owned())
+    } else {
+        Ok(url)
     }
 }
 

@@ -82,6 +82,10 @@ fn what_contradicts_is_refused_with_what_to_write_instead() {
         ("--policy rates --window 2", "fewer than --minimum-calls and --window"),
         ("--policy rates --slow-call-rate 50%", "write --slow-call TIME too"),
         ("--policy rates --slow-call 2s", "must be shorter than --attempt-timeout"),
+        ("--policy rates --window 30s", "holds 22 attempts at most, up to 2 each --interval 3s"),
+        ("--policy rates --window 30s --minimum-calls 12 --method POST", "write --minimum-calls 11 or fewer"),
+        ("--half-open-wait 2s", "must be longer than --attempt-timeout 2s"),
+        ("--backend-url http://user:secret@backend/", "would stand in logs"),
         ("--open-for-longest 5s", "must not be shorter than --open-for 10s"),
         ("--backend-url https://backend/", "https: is not spoken here"),
         ("--backend-url backend:5000/data", "write it like http://backend:5000/data"),
@@ -98,6 +102,8 @@ fn what_contradicts_is_refused_with_what_to_write_instead() {
     for args in [
         "--attempts 1 --failure-threshold 2",
         "--policy rates --attempts 3",
+        "--policy rates --window 30s --minimum-calls 22",
+        "--half-open-wait 2001ms",
         "--interval 2s",
         "--interval 1s --deadline 2s",
     ] {
