@@ -9,7 +9,9 @@ use crate::{Duration, State, duration};
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.sequence.size() >= 3 && self.sequence[0] == 'Closed' && self.sequence[self.sequence.size() - 1] == 'Closed' && 'Open' in self.sequence")
-    .message("expect.sequence must begin and end with Closed and have Open in between; for a breaker that must not open say staysClosed: true"))]
+    .message("expect.sequence must begin and end with Closed and have Open in between; for a breaker that must not open say staysClosed: true"),
+    validation = Rule::new("self.sequence.all(state, state in ['Closed', 'Open', 'HalfOpen'])")
+    .message("expect.sequence can have Closed, Open and HalfOpen; a breaker that is forced open or disabled by hand makes a run Inconclusive"))]
 pub struct Expect {
     /// The breakers must stay Closed all the time that observe.duration says. The other expectations do not count then.
     #[serde(default)]

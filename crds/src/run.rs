@@ -62,6 +62,10 @@ pub struct Run {
     /// been served then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_in_hold_at: Option<Timestamp>,
+    /// Since when, in the hold, a target served for longer than it takes to kill it, though nothing protects it: nobody held the outage
+    /// then, and no client has shown that it bears a whole one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheld_at: Option<Timestamp>,
     /// When a client first said that an attempt had failed, after the first kill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_failure_at: Option<Timestamp>,

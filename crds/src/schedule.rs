@@ -100,7 +100,9 @@ impl Default for Schedule {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.days) || has(self.from) || has(self.to) || has(self.firstDate) || has(self.lastDate)")
-    .message("an empty window would be all time; say days, from and to, or firstDate and lastDate"))]
+    .message("an empty window would be all time; say days, from and to, or firstDate and lastDate"),
+    validation = Rule::new("!has(self.firstDate) || !has(self.lastDate) || self.firstDate <= self.lastDate")
+    .message("lastDate is before firstDate, and nothing would be excluded; a window may go on into the next year: firstDate: 2026-12-24, lastDate: 2027-01-01"))]
 pub struct Window {
     /// Days of the week: Mon, Tue, Wed, Thu, Fri, Sat, Sun. Absent: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

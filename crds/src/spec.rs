@@ -160,8 +160,8 @@ pub enum Pods {
     All(NoSettings),
     /// One of them: {}.
     One(NoSettings),
-    /// So many of them. At least so many must be ready for the run to begin.
-    Fixed(#[schemars(range(min = 1, max = 1000))] u32),
+    /// So many of them, at most 128. At least so many must be ready for the run to begin.
+    Fixed(#[schemars(range(min = 1, max = 128))] u32),
     /// So many percent of those that are ready, rounded down; what comes to no pod at all is not begun.
     Percent(#[schemars(range(min = 1, max = 100))] u32),
     /// From one pod up to so many percent of those that are ready, rounded down; how many is drawn by the run's seed.

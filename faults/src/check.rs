@@ -12,7 +12,7 @@ use crate::{
     backend::{is_backend, is_ready},
     clients::Manner,
     history::{Step, last, steps, uid, when},
-    lab::{Happening, Played},
+    lab::{Happening, OPENS, Played},
     permission::permission,
     protocol::protocol,
     restarts::restarts,
@@ -296,13 +296,21 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Its clock was put back behind the last start, which is not used again: the next one is still to come.
+    fn is_early(&self, status: &ChaosExperimentStatus) -> bool {
+        let clock = self.played.skews.iter().max().copied().unwrap_or_default();
+        let now = OPENS + SignedDuration::try_from(self.played.time).unwrap_or_default() + clock;
+        status.phase == Some(Phase::Waiting) && status.next_schedule_time.is_some_and(|next| next > now)
+    }
+
     fn end(&mut self, steps: &[Step]) {
         // 4. It ends, or says why it waits.
         if !self.played.ended {
             let last = last(steps).and_then(|last| last.status.clone());
             // It says what it waits for: its time, or somebody's leave.
             let waits = [Reason::Scheduled, Reason::Suspended, Reason::AbortRequested, Reason::Halted].map(Some);
-            if !last.as_ref().is_some_and(|status| waits.contains(&status.reason)) && !self.left_alone(last.as_ref()) {
+            let waits = |status: &ChaosExperimentStatus| waits.contains(&status.reason) || self.is_early(status);
+            if !last.as_ref().is_some_and(waits) && !self.left_alone(last.as_ref()) {
                 let said = last.map(|status| (status.phase, status.reason, status.message));
                 self.fails(format!("it never ended: {said:?}"));
             }

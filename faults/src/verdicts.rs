@@ -11,8 +11,7 @@ use crate::{
     lab::{Happening, Played},
 };
 
-/// By how much an outage may be over before its hold is without the operator's saying so: a node's clock is not the operator's, and
-/// tells whole seconds.
+/// How long a target may serve in an outage without the operator's saying so: a node's clock is not the operator's, and tells whole seconds.
 const UNNOTICED: SignedDuration = SignedDuration::from_secs(3);
 /// What replaces a killed pod is killed sooner, as long as somebody holds the outage.
 const ALONE: SignedDuration = SignedDuration::from_secs(2);
@@ -38,7 +37,7 @@ pub fn verdicts(played: &Played, steps: &[Step]) -> Vec<String> {
         let left = status.run.as_ref().map(|run| left_alone(played, steps, run)).unwrap_or_default();
         let unheld = left.iter().filter_map(|pod| pod.served).max();
         if let Some(unheld) = unheld.filter(|time| status.verdict == Some(Verdict::Passed) && *time > UNNOTICED) {
-            wrong.push(format!("it passed by an outage that was over {unheld:?} before its hold was"));
+            wrong.push(format!("it passed by an outage in which a target served for {unheld:?}"));
         }
         // From an outage whose last seconds nobody held a breaker may recover in time.
         let unheld = left.iter().any(|pod| pod.lived > ALONE) || !played.skews[0].is_zero();
@@ -50,9 +49,9 @@ pub fn verdicts(played: &Played, steps: &[Step]) -> Vec<String> {
     wrong
 }
 
-/// A pod that had replaced a killed one, could have been killed, and was not.
+/// A pod that had replaced a killed one, could have been killed, and was not, or was late.
 struct LeftAlone {
-    /// How long it had lived when the hold was over.
+    /// How long it had lived when it was killed, or the hold was over.
     lived: SignedDuration,
     /// How long it had served by then, if it did.
     served: Option<SignedDuration>,
@@ -64,21 +63,26 @@ fn left_alone(played: &Played, steps: &[Step], run: &Run) -> Vec<LeftAlone> {
     // The API server tells whole seconds.
     let in_hold = |at: &Timestamp| (first_kill - SignedDuration::from_secs(1)..hold_until).contains(at);
     let mut pods = BTreeMap::new();
+    let mut ends = BTreeMap::new();
     for step in steps {
-        match step {
-            Step::Pod(change) if is_backend(&change.object) => {
-                let created = change.object["metadata"]["creationTimestamp"].as_str().and_then(|at| at.parse().ok());
-                let ready = ready_since(&change.object).filter(in_hold);
-                pods.extend(created.filter(in_hold).map(|created| (uid(&change.object), (created, ready))));
-            }
-            Step::PodEnds(change) if when(&played.server, change.revision).is_some_and(|at| at < hold_until) => {
-                pods.remove(&uid(&change.object));
-            }
-            _ => {}
+        let (Step::Pod(change) | Step::PodEnds(change)) = step else { continue };
+        if !is_backend(&change.object) {
+            continue;
+        }
+        let metadata = &change.object["metadata"];
+        let created = metadata["creationTimestamp"].as_str().and_then(|at| at.parse().ok()).filter(in_hold);
+        let ready = ready_since(&change.object).filter(in_hold);
+        pods.extend(created.map(|created| (uid(&change.object), (created, ready))));
+        if matches!(step, Step::PodEnds(_)) || !metadata["deletionTimestamp"].is_null() {
+            let at = when(&played.server, change.revision).unwrap_or(hold_until);
+            ends.entry(uid(&change.object)).or_insert(at);
         }
     }
     let is_blocked = |uid: &String| run.kills.iter().any(|kill| kill.uid == *uid && kill.outcome == Outcome::Blocked);
     pods.retain(|uid, _| !run.spared.contains(uid) && !is_blocked(uid));
-    let before = |at: Timestamp| hold_until.duration_since(at);
-    pods.into_values().map(|(created, ready)| LeftAlone { lived: before(created), served: ready.map(before) }).collect()
+    let left_alone = |(uid, (created, ready)): (String, (Timestamp, Option<Timestamp>))| {
+        let end = ends.get(&uid).map_or(hold_until, |end| hold_until.min(*end));
+        LeftAlone { lived: end.duration_since(created), served: ready.map(|ready| end.duration_since(ready)) }
+    };
+    pods.into_iter().map(left_alone).collect()
 }

@@ -62,23 +62,24 @@ pub struct Context {
     pub turns: Turns,
 }
 
-/// The experiments that the operator knows of. `listed` is called once their first list has arrived; the store's own
+/// The experiments that the operator knows of. `listed` is called with them whenever a list of them is complete; the store's own
 /// `wait_until_ready` wakes one waiter only, and the controller is that one.
 pub fn watch(
     client: Client,
     namespace: Option<&str>,
-    listed: impl Fn() + Send + 'static,
+    listed: impl Fn(&Store<Guarded>) + Send + 'static,
 ) -> (Store<Guarded>, impl Stream<Item = watcher::Result<Guarded>> + Send + 'static) {
     let experiments: Api<Guarded> =
         namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
     let (reader, writer) = reflector::store();
+    let known = reader.clone();
     let stream = watcher(experiments, watcher::Config::default().page_size(PAGE))
         .default_backoff()
         .modify(trim)
         .reflect(writer)
         .inspect_ok(move |event| {
             if matches!(event, watcher::Event::InitDone) {
-                listed();
+                listed(&known);
             }
         })
         .applied_objects()
@@ -230,7 +231,7 @@ async fn look(cached: &ChaosExperiment, context: &Context) -> Result<Action, Err
         current = write(&experiments, &current).await?;
         context.metrics.written(experiment.status.as_ref(), &decision.status);
     }
-    if decide::running(&decision.status).is_none() {
+    if decide::running(&decision.status).is_none() || experiment.metadata.deletion_timestamp.is_some() {
         context.observer.forget(&key);
     } else {
         context.observer.attend(key);

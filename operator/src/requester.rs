@@ -21,7 +21,7 @@ pub const GROUPS: &str = "chaos.breakwater.dev/requested-by-groups";
 pub async fn refusal(client: &Client, experiment: &ChaosExperiment, kill: &Kill) -> Result<Option<String>, Error> {
     let annotation = |key| experiment.annotations().get(key).filter(|value| !value.is_empty());
     let Some(user) = annotation(USER) else {
-        return Ok(Some("it is not written down who asked for the experiment; delete it and apply it again".into()));
+        return Ok(Some("it is not written down who asked for the experiment, as it is older than the policy that does so; change something in its spec, or delete it and apply it again".into()));
     };
     let namespace = experiment.namespace().unwrap_or_default();
     let attributes = needed(experiment, kill, &namespace);

@@ -19,6 +19,10 @@ use crate::metrics::Metrics;
 /// which would hang for ever behind a connection into nowhere.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
+/// A connection on which nothing comes for so long is given up, as where the rest of an answer stays out. A watch is begun anew sooner,
+/// and is told the revision every minute.
+pub const SILENCE_LIMIT: Duration = Duration::from_secs(300);
+
 /// So many requests of the operator may wait for the head of their answer at a time, however many experiments run: the API server
 /// lets 600 be under way by default, and those of service accounts share less than half of them.
 /// <https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>
@@ -34,7 +38,8 @@ pub fn places() -> Arc<Semaphore> {
 ///
 /// # Errors
 /// Where the configuration has, say, a certificate that is none.
-pub fn client(config: Config, metrics: Arc<Metrics>, places: Arc<Semaphore>) -> kube::Result<Client> {
+pub fn client(mut config: Config, metrics: Arc<Metrics>, places: Arc<Semaphore>) -> kube::Result<Client> {
+    config.read_timeout = Some(SILENCE_LIMIT);
     Ok(ClientBuilder::try_from(config)?
         .with_layer(&TimeoutLayer::new(ANSWER_LIMIT))
         .with_layer(&Count(metrics))

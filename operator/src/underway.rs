@@ -89,7 +89,8 @@ impl Runs {
 }
 
 fn underway(experiment: DeserializeGuard<Other>) -> Option<Underway> {
-    let experiment = experiment.0.ok()?;
+    // What is being deleted kills no more, though a finalizer may keep it for ever.
+    let experiment = experiment.0.ok().filter(|experiment| experiment.metadata.deletion_timestamp.is_none())?;
     let run = experiment.status.as_ref()?.run.as_ref().filter(|run| run.completed_at.is_none())?;
     experiment.spec.kill.as_ref()?;
     Some(Underway {
@@ -98,4 +99,35 @@ fn underway(experiment: DeserializeGuard<Other>) -> Option<Underway> {
         selector: experiment.spec.target.selector.clone(),
         ticket: run.ticket,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_kills_no_more_stands_in_nobodys_way() {
+        let with = |change: &str, value: serde_json::Value| {
+            let mut experiment = json!({
+                "metadata": {"name": "outage", "uid": "7"},
+                "spec": {"target": {"selector": {}}, "kill": {}},
+                "status": {"run": {"ticket": 3}}
+            });
+            *experiment.pointer_mut(change).unwrap() = value;
+            underway(serde_json::from_value(experiment).unwrap()).map(|found| (found.uid, found.ticket))
+        };
+        assert_eq!(with("/metadata/name", json!("outage")), Some(("7".into(), Some(3))));
+        assert_eq!(with("/status/run", json!({})), Some(("7".into(), None)), "it has not told its ticket yet");
+        let now = "2026-12-01T09:00:00Z";
+        for (case, change, value) in [
+            ("it ended", "/status/run", json!({"completedAt": now})),
+            ("it never began", "/status/run", json!(null)),
+            ("it does not kill", "/spec/kill", json!(null)),
+            ("it is being deleted", "/metadata", json!({"name": "outage", "uid": "7", "deletionTimestamp": now})),
+        ] {
+            assert_eq!(with(change, value), None, "{case}");
+        }
+    }
 }

@@ -10,11 +10,18 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http::StatusCode, routing::get};
-use breakwater_operator::{metrics::Metrics, operator::Outside, requests::AT_ONCE};
-use futures::future::join_all;
+use axum::{Router, body::Body, http::StatusCode, routing::get};
+use breakwater_operator::{
+    metrics::Metrics,
+    operator::Outside,
+    requests::{AT_ONCE, SILENCE_LIMIT},
+};
+use futures::{StreamExt, future::join_all};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, Config, api::DeleteParams};
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, ListParams},
+};
 use tokio::{sync::Semaphore, time::timeout};
 
 /// An API server that answers when it is let.
@@ -73,4 +80,31 @@ async fn an_effect_is_sent_once_whatever_is_answered() {
     let pods: Api<Pod> = Api::namespaced(outside.effects, "shop");
     pods.delete("one", &DeleteParams::default()).await.unwrap_err();
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+/// As behind a connection into nowhere: the head of an answer has come, and the rest stays out.
+#[tokio::test]
+async fn an_answer_that_breaks_off_in_the_middle_is_not_waited_for_for_ever() {
+    let (sent, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let answer = async move || {
+        let sent = sent.clone();
+        let half = futures::stream::once(async {
+            Ok::<_, std::io::Error>(r#"{"kind": "PodList", "apiVersion": "v1", "metadata"#)
+        });
+        let silence = futures::stream::once(async move {
+            sent.send(()).unwrap();
+            std::future::pending().await
+        });
+        Body::from_stream(half.chain(silence))
+    };
+    let url = format!("http://{}", common::serve(Router::new().fallback(get(answer))).await);
+    let cluster = Config::new(url.parse().unwrap());
+    let outside = Outside::new(cluster, Arc::new(Metrics::default()), |_| None).unwrap();
+    let pods: Api<Pod> = Api::namespaced(outside.effects, "shop");
+    let list = tokio::spawn(async move { pods.list(&ListParams::default()).await });
+    begun.recv().await.expect("the answer has begun");
+    // Nothing is to come any more: time may leap to what is waited for.
+    tokio::time::pause();
+    let answer = timeout(SILENCE_LIMIT * 2, list).await.expect("it is given up").unwrap();
+    assert!(answer.is_err());
 }

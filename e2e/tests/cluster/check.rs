@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use breakwater_crds::{ChaosExperimentStatus, Outcome, State};
+use breakwater_crds::{ChaosExperimentStatus, Outcome, Reason, State, Verdict};
 use breakwater_e2e::{Lab, run_of};
 
 /// Every transition of every replica is in the status once, in order, as the client itself tells it.
@@ -49,6 +49,13 @@ pub async fn kills_are_told(lab: &Lab, status: &ChaosExperimentStatus) -> Result
         run.killed
     );
     Ok(())
+}
+
+/// It passed, or a target served for more than two seconds while there was no operator: such an outage proves nothing. Says which.
+pub fn passed_unless_interrupted(status: &ChaosExperimentStatus) -> Result<bool> {
+    let interrupted = status.reason == Some(Reason::Disturbed) && run_of(status)?.unheld_at.is_some();
+    ensure!(status.verdict == Some(Verdict::Passed) || interrupted, "{:?}: {:?}", status.reason, status.message);
+    Ok(!interrupted)
 }
 
 /// The breaker's way, as a run that passes has it.

@@ -22,7 +22,6 @@ async fn a_new_operator_goes_on_with_the_run() {
         })
         .await?;
         let status = lab.complete("recovery").await?;
-        ensure!(status.verdict == Some(Verdict::Passed), "{:?}", status.message);
         let (before, after) = (run_of(&hit)?, run_of(&status)?);
         ensure!(
             (before.id, before.started_at, before.first_kill_at) == (after.id, after.started_at, after.first_kill_at),
@@ -34,7 +33,9 @@ async fn a_new_operator_goes_on_with_the_run() {
         };
         ensure!(after.kills_dropped > 0 || killed(after).is_superset(&killed(before)), "what was done stays told");
         check::kills_are_told(lab, &status).await?;
-        check::opened_and_closed(&status)?;
+        if check::passed_unless_interrupted(&status)? {
+            check::opened_and_closed(&status)?;
+        }
         check::transitions_are_the_clients_own(lab, &status).await
     })
     .await;

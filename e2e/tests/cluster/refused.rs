@@ -16,7 +16,7 @@ spec:
 ";
 
 /// A change to the good manifest, and words that the refusal must have: the field, and what to write instead.
-const BAD: [(&str, &str, &[&str]); 49] = [
+const BAD: [(&str, &str, &[&str]); 52] = [
     ("{matchLabels: {app: backend}}", "{}", &["spec.target.selector", "at least one label", "app: backend"]),
     ("{matchLabels: {app: backend}}", "{matchLabels: {}}", &["spec.target.selector", "at least one label"]),
     ("{matchLabels: {app: client}}", "{}", &["spec.observe.clients[0].selector", "at least one label"]),
@@ -29,6 +29,7 @@ const BAD: [(&str, &str, &[&str]); 49] = [
     ("pods: {all: {}}", "pods: {}", &["spec.target.pods", "exactly one of"]),
     ("pods: {all: {}}", "pods: {all: {}, one: {}}", &["spec.target.pods", "exactly one of"]),
     ("pods: {all: {}}", "pods: {fixed: 0}", &["spec.target.pods.fixed", "greater than or equal to 1"]),
+    ("pods: {all: {}}", "pods: {fixed: 129}", &["spec.target.pods.fixed", "less than or equal to 128"]),
     (", pods: {all: {}}", "", &["spec.target.pods", "Required"]),
     ("method: Delete", "method: Explode", &["spec.kill.method", "Delete"]),
     ("gracePeriodSeconds: 0", "gracePeriodSeconds: -1", &["spec.kill.gracePeriodSeconds"]),
@@ -91,6 +92,16 @@ const BAD: [(&str, &str, &[&str]); 49] = [
         &["spec.schedule.excluded[0].from", "such as 09:30"],
     ),
     ("timeout: 5m", "schedule: {cron: '0 9 * * *', excluded: [{days: [Someday]}]}", &["days", "Mon"]),
+    (
+        "timeout: 5m",
+        "schedule: {cron: '0 9 * * *', excluded: [{firstDate: 2026-12-24, lastDate: 2026-01-01}]}",
+        &["spec.schedule.excluded[0]", "lastDate is before firstDate"],
+    ),
+    (
+        "{opensWithin: 30s}",
+        "{sequence: [Closed, Open, ForcedOpen, Closed]}",
+        &["spec.expect", "can have Closed, Open and HalfOpen"],
+    ),
     ("timeout: 5m", "schedule: {rounds: 11}", &["spec.schedule.rounds", "less than or equal to 10"]),
     ("timeout: 5m", "schedule: {pauseBetweenRounds: 2h}", &["spec.schedule.pauseBetweenRounds", "at most 1h"]),
     ("timeout: 5m", "schedule: {startingDeadline: 0s}", &["spec.schedule.startingDeadline", "between 1s and 24h"]),

@@ -1,10 +1,10 @@
 //! Whom to kill. The same set (slot) of the same run always chooses the same of the same pods, so nothing needs to be drawn.
 
-use breakwater_crds::{MAX_KILLS, MAX_SPARED, Pods, Run, Target as Spec};
+use breakwater_crds::{KillRecord, MAX_KILLS, MAX_SPARED, Outcome, Pods, Run, Target as Spec};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{effect, plus};
+use super::{REFUSED_AGAIN, effect, elapsed, plus};
 use crate::world::Target;
 
 /// A set of kills, and the uids of those that it leaves.
@@ -42,7 +42,12 @@ pub fn first(spec: &Spec, seed: Uuid, slot: u64, targets: &[Target]) -> Choice {
 pub fn replacements(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) -> Choice {
     let pending: Vec<_> =
         run.kills.iter().filter(|kill| effect::is_pending(run, kill, now)).map(|kill| &kill.uid).collect();
-    let new = |pod: &&Target| pod.may_be_killed() && !run.spared.contains(&pod.uid) && !pending.contains(&&pod.uid);
+    let new = |pod: &&Target| {
+        pod.may_be_killed()
+            && !run.spared.contains(&pod.uid)
+            && !pending.contains(&&pod.uid)
+            && !is_refused(run, &pod.uid, now)
+    };
     let candidates: Vec<_> = targets.iter().filter(new).collect();
     let left = (run.blast_radius as usize).min(most(spec, run, now, targets)).saturating_sub(pending.len());
     let victims = take(left, spec.min_available, run.seed, plus(run.slot, 1), candidates.clone(), targets);
@@ -54,6 +59,15 @@ pub fn replacements(spec: &Spec, run: &Run, now: Timestamp, targets: &[Target]) 
         return Choice::default();
     }
     Choice { victims, spared: rest }
+}
+
+/// Its kill was refused, and it is not yet time for another: who refuses one, as a policy does, refuses most likely the next.
+fn is_refused(run: &Run, uid: &str, now: Timestamp) -> bool {
+    let refused = |kill: &&KillRecord| (kill.round, kill.outcome) == (run.round, Outcome::Failed) && kill.uid == uid;
+    let Some(last) = run.kills.iter().rev().find(refused) else { return false };
+    let times = u32::try_from(run.kills.iter().filter(refused).count()).unwrap_or(u32::MAX);
+    let wait = REFUSED_AGAIN.saturating_mul(1 << times.saturating_sub(1).min(5));
+    elapsed(last.planned_at, now) < wait
 }
 
 /// How many may be down at once by the spec alone, whatever the status says: it is only the operator's own as long as nobody
@@ -203,7 +217,7 @@ mod tests {
             "kills": [{"round": 1, "slot": 1, "pod": "old", "uid": "old", "plannedAt": Timestamp::UNIX_EPOCH, "outcome": "Blocked"}]})).unwrap();
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(replacements(&spec, &run, now, &[target("new")]), Choice::default(), "nobody knows of it yet");
-        run.kills[0].outcome = breakwater_crds::Outcome::Gone;
+        run.kills[0].outcome = Outcome::Gone;
         assert_eq!(replacements(&spec, &run, now, &[target("new")]).victims, [target("new")]);
     }
 

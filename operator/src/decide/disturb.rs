@@ -8,18 +8,21 @@ use breakwater_crds::{
 };
 use jiff::Timestamp;
 
-use super::{effect::is_pending, elapsed, judge::Ending};
+use super::{choose, effect::is_pending, elapsed, judge::Ending};
 use crate::world::{Target, World};
 
-/// How far a node's clock may differ from the operator's, with the second to which a node says since when a pod is ready.
+/// What replaces a killed pod may serve so long until it is killed: by so much a node's clock may differ from the operator's, with the
+/// second to which a node says since when a pod is ready.
 const NODE_TOLERANCE: Duration = Duration::from_secs(2);
 
-/// Writes down what others did since the round's baseline: a pod that the run leaves alone is gone, or another owner's pods came.
+/// Writes down what others did since the round's baseline: a pod that the run leaves alone is gone, or another owner's pods came. And
+/// that the outage was not held, as only as long as the pod is there that served it can be told since when.
 pub fn note(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Timestamp) {
     // A rollout of our own does both.
     if run.round_at.is_none() || spec.restarts_workload() {
         return;
     }
+    run.unheld_at = run.unheld_at.or_else(|| unheld(spec, run, world, now));
     let alive = |uid: &String| world.targets.iter().any(|pod| pod.alive && pod.uid == *uid);
     let gone: Vec<_> = run.spared.iter().chain(&run.survivors).filter(|uid| !alive(uid)).cloned().collect();
     for uid in gone {
@@ -50,8 +53,8 @@ fn tell(run: &mut Run, kind: DisturbanceKind, uid: String, now: Timestamp) {
 
 /// A run that failed while others were at its targets proves nothing; one that passed says that they were. Nothing is proven by an
 /// outage that was not held to its end.
-pub fn temper(ending: Ending, run: &Run, world: &World) -> Ending {
-    let ending = held(ending, run, world);
+pub fn temper(ending: Ending, run: &Run) -> Ending {
+    let ending = held(ending, run);
     let Some(first) = run.disturbances.first() else { return ending };
     let what = match first.kind {
         DisturbanceKind::PodGone => "a target pod that this run left alone ended or left the target",
@@ -71,12 +74,12 @@ pub fn temper(ending: Ending, run: &Run, world: &World) -> Ending {
     }
 }
 
-/// An outage that was asked for and not held, as where one operator took over from another, blames no client; and where it was
-/// over before its end, no client has shown that it bears a whole one.
-fn held(ending: Ending, run: &Run, world: &World) -> Ending {
+/// An outage that was asked for and not held, as where one operator took over from another, blames no client; and where a target served
+/// for longer than it takes to kill it, no client has shown that it bears a whole one.
+fn held(ending: Ending, run: &Run) -> Ending {
     let at = match ending.verdict {
-        Verdict::Failed => run.served_in_hold_at.or_else(|| ended_early(run, world)),
-        Verdict::Passed => ended_early(run, world),
+        Verdict::Failed => run.served_in_hold_at.or(run.unheld_at),
+        Verdict::Passed => run.unheld_at,
         _ => None,
     };
     let Some(at) = at else { return ending };
@@ -87,26 +90,31 @@ fn held(ending: Ending, run: &Run, world: &World) -> Ending {
     Ending::new(Verdict::Inconclusive, Reason::Disturbed, message)
 }
 
-/// When the outage ended, if that was before the hold did: what has replaced a killed pod is ready since then, and nobody came to kill
-/// it. One that a budget or `minAvailable` protects was not to be killed.
-fn ended_early(run: &Run, world: &World) -> Option<Timestamp> {
+/// Since when the outage is not held, if it is not: what has replaced a killed pod is ready for a while, and nobody has killed it. One that
+/// a budget or `minAvailable` protects was not to be killed.
+fn unheld(spec: &ChaosExperimentSpec, run: &Run, world: &World, now: Timestamp) -> Option<Timestamp> {
     let (first_kill, hold_until) = run.first_kill_at.zip(run.hold_until)?;
+    if choose::ready(&world.targets) <= spec.target.min_available as usize {
+        return None;
+    }
     let is_blocked = |uid: &str| run.kills.iter().any(|kill| kill.uid == uid && kill.outcome == Outcome::Blocked);
     let replaces =
         |pod: &&Target| pod.ready && pod.may_be_killed() && !run.spared.contains(&pod.uid) && !is_blocked(&pod.uid);
     let since = world.targets.iter().filter(replaces).filter_map(|pod| pod.ready_since);
-    since.filter(|since| *since > first_kill && elapsed(*since, hold_until) > NODE_TOLERANCE).min()
+    let (from, to) = (first_kill, now.min(hold_until));
+    since.filter(|since| *since > from && elapsed(*since, to) > NODE_TOLERANCE).min()
 }
 
 #[cfg(test)]
 mod tests {
+    use breakwater_crds::Target as Spec;
     use serde_json::json;
 
     use super::*;
     use crate::world::target;
 
     #[test]
-    fn an_outage_is_over_once_what_came_for_a_killed_pod_serves_and_may_be_killed() {
+    fn an_outage_is_not_held_while_what_came_for_a_killed_pod_serves_and_may_be_killed() {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let kill = |uid: &str, outcome: &str| json!({"slot": 1, "pod": uid, "uid": uid, "plannedAt": at(100), "outcome": outcome});
         let kills = json!([kill("blocked", "Blocked"), kill("failed", "Failed")]);
@@ -117,9 +125,12 @@ mod tests {
             hold_until: Some(at(130)),
             ..Run::default()
         };
+        let spec: ChaosExperimentSpec = serde_json::from_value(json!({
+            "target": {"selector": {}, "pods": {"all": {}}}, "observe": {"clients": []}, "timeout": "5m"}))
+        .unwrap();
         let pod = |uid: &str, since: Option<i64>| Target { ready_since: since.map(at), ..target(uid) };
         let new = || pod("new", Some(110));
-        for (case, target, over) in [
+        for (case, target, since) in [
             ("replaced", new(), Some(110)),
             ("its kill was not sent", pod("failed", Some(110)), Some(110)),
             ("replaced right before the end", pod("new", Some(128)), None),
@@ -134,11 +145,18 @@ mod tests {
         ] {
             let world = World { targets: vec![pod("later", Some(127)), target], ..World::default() };
             // The later one alone would say 127; what is asked is the first.
-            let found = ended_early(&run, &world);
-            assert_eq!(found, Some(at(over.unwrap_or(127))), "{case}");
+            let found = unheld(&spec, &run, &world, at(140));
+            assert_eq!(found, Some(at(since.unwrap_or(127))), "{case}");
             let world = World { targets: world.targets[1..].to_vec(), ..World::default() };
-            assert_eq!(ended_early(&run, &world), over.map(at), "{case}, alone");
-            assert_eq!(ended_early(&Run { hold_until: None, ..run.clone() }, &world), None, "{case}, nothing is held");
+            let at_moment = |now: i64| unheld(&spec, &run, &world, at(now));
+            assert_eq!(at_moment(140), since.map(at), "{case}, alone");
+            assert_eq!(at_moment(112), None, "{case}, as long as it may still be killed in time");
+            assert_eq!(at_moment(113), since.map(at), "{case}, in the hold");
+            let one_ready =
+                ChaosExperimentSpec { target: Spec { min_available: 1, ..spec.target.clone() }, ..spec.clone() };
+            assert_eq!(unheld(&one_ready, &run, &world, at(140)), None, "{case}, and one is to be ready");
+            let unheld_run = Run { hold_until: None, ..run.clone() };
+            assert_eq!(unheld(&spec, &unheld_run, &world, at(140)), None, "{case}, nothing is held");
         }
     }
 }

@@ -160,7 +160,8 @@ impl View<'_> {
         }
         let from = self.run.first_kill_at.unwrap_or(self.baseline_at);
         let window = self.spec.observe.duration;
-        if self.kills() || !self.is_over(window.after(from)) {
+        // An outage may last longer than the breakers are watched from its beginning.
+        if self.kills() || !self.is_over(window.after(from).max(self.outage_end(from))) {
             let phase = if self.kills() { Phase::Killing } else { Phase::Observing };
             return Standing::Open(phase, Reason::Watching, format!("breakers must stay Closed for {window}"));
         }
@@ -192,7 +193,7 @@ impl View<'_> {
             return Standing::Open(Phase::Killing, Reason::HoldingOutage, message);
         }
         let first_kill = self.run.first_kill_at.unwrap_or(self.baseline_at);
-        let hold_end = self.run.hold_until.unwrap_or(first_kill).max(first_kill);
+        let hold_end = self.outage_end(first_kill);
         let waiting = |reason, what: &str| {
             Standing::Open(Phase::Recovering, reason, format!("{what}; {}", account(&self.run.clients)))
         };
@@ -207,6 +208,10 @@ impl View<'_> {
             }
             if self.run.targets_lost_at.is_some() && self.run.targets_ready_at.is_none() {
                 return waiting(Reason::WaitingForClose, "waiting for a target to be ready");
+            }
+            // What was closed when it was last asked may have opened before the outage was over.
+            if !self.is_over(hold_end.max(self.run.targets_ready_at.unwrap_or(hold_end))) {
+                return waiting(Reason::WaitingForClose, "waiting for each replica's answer after the outage");
             }
         }
         Standing::Ended(self.verdict())
@@ -284,6 +289,11 @@ impl View<'_> {
     /// Kills are still to come, or a restart still goes on.
     fn kills(&self) -> bool {
         self.held() || self.pending || self.rolls_out()
+    }
+
+    /// When no kill is to come any more.
+    fn outage_end(&self, first_kill: Timestamp) -> Timestamp {
+        self.run.hold_until.unwrap_or(first_kill).max(first_kill)
     }
 
     fn held(&self) -> bool {

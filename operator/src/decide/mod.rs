@@ -50,6 +50,8 @@ pub const KILL_LIMIT: Duration = Duration::from_secs(10);
 pub const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// A kill that a budget forbids is tried again after this time.
 pub const BLOCKED_AGAIN: Duration = Duration::from_secs(1);
+/// A pod whose kill was refused is chosen again after this time, and each time it is refused again after twice the time, up to 32 times this.
+pub const REFUSED_AGAIN: Duration = Duration::from_secs(1);
 /// An experiment that waits for its time is thought of again after this time at the latest, without a request.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 

@@ -37,7 +37,8 @@ pub fn next(spec: &ChaosExperimentSpec, run: &mut Run, world: &World, now: Times
     let pause = spec.schedule.as_ref().map_or_else(Default::default, |schedule| schedule.pause_between_rounds);
     run.waited_until = Some(pause.after(now));
     (run.hold_until, run.first_kill_at, run.first_failure_at) = (None, None, None);
-    (run.targets_lost_at, run.targets_ready_at, run.served_in_hold_at) = (None, None, None);
+    (run.targets_lost_at, run.targets_ready_at) = (None, None);
+    (run.served_in_hold_at, run.unheld_at) = (None, None);
     run.survivors.clear();
 }
 

@@ -15,6 +15,8 @@ use crate::{
     world::World,
 };
 
+const A_DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
 /// Whether the experiment has anything to do with the world: only then is there a point in looking at it.
 pub fn is_active(experiment: &ChaosExperiment, now: Timestamp) -> bool {
     if experiment.metadata.deletion_timestamp.is_some() {
@@ -107,8 +109,16 @@ fn is_used(status: &ChaosExperimentStatus, start: Timestamp) -> bool {
     status.history.iter().filter_map(|run| run.scheduled_at).chain(last).any(|used| used == start)
 }
 
+/// The newest start that a run was begun for, if by this clock it is still to come, within a day: the clock was put back, and what it shows
+/// once more was used. One that is further away was used by a clock that was wrong.
+fn used_ahead(status: &ChaosExperimentStatus, now: Timestamp) -> Option<Timestamp> {
+    let last = status.run.as_ref().and_then(|run| run.scheduled_at);
+    let used = status.history.iter().filter_map(|run| run.scheduled_at).chain(last).max();
+    used.filter(|used| *used > now && elapsed(now, *used) <= A_DAY)
+}
+
 fn scheduled(status: ChaosExperimentStatus, calendar: &Calendar, now: Timestamp) -> Decision {
-    match calendar.after(now) {
+    match calendar.after(used_ahead(&status, now).unwrap_or(now)) {
         Some(next) => {
             // What the last run said stays in sight until the next one begins.
             let last = status.history.last().map(|run| (run.reason, run.message.clone()));

@@ -90,7 +90,7 @@ impl Step<'_> {
         }
         if run.round_at.is_some() {
             let standing = judge::judge(self.spec, &run, self.world, self.now);
-            match standing.map(|ending| disturb::temper(ending, &run, self.world)) {
+            match standing.map(|ending| disturb::temper(ending, &run)) {
                 Standing::Ended(ending) if ending.verdict == Verdict::Passed && rounds::another(self.spec, &run) => {
                     rounds::next(self.spec, &mut run, self.world, self.now);
                     self.pause(&run);
@@ -212,7 +212,9 @@ impl Step<'_> {
         let spaced = run.kills.last().is_none_or(|kill| elapsed(kill.planned_at, self.now) >= WAVE_SPACING);
         // Nothing is killed that nobody watches: a new operator hears every replica first.
         let heard = |replica| record::view_of(replica, self.world).is_some_and(|view| view.report.is_some());
-        if self.now < hold_until && spaced && !self.spec.dry_run && run.clients.iter().all(heard) {
+        // Where none of the first set could be killed, there is no outage to hold: the run is over.
+        let begun = run.first_kill_at.is_some();
+        if self.now < hold_until && begun && spaced && !self.spec.dry_run && run.clients.iter().all(heard) {
             let choice = choose::replacements(&self.spec.target, run, self.now, &self.world.targets);
             run.spared.extend(choice.spared);
             self.plan(run, choice.victims);

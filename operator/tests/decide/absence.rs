@@ -133,3 +133,28 @@ fn an_outage_that_nobody_held_to_its_end_proves_nothing() {
         }
     }
 }
+
+/// Whoever comes back in time kills what has come meanwhile, and at the end nothing of it is left to be seen.
+#[test]
+fn an_outage_that_was_interrupted_proves_nothing() {
+    let kill = HELD.replace("15s", "30s");
+    for (pods, expect) in
+        [("{all: {}}", "{}"), ("{all: {}}", "{opensWithin: 60s}"), ("{one: {}}", "{staysClosed: true}")]
+    {
+        // What replaces a pod is ready after a second and a half, and may serve for two until it counts.
+        for (away, verdict) in [(20, Verdict::Inconclusive), (5, Verdict::Inconclusive), (1, Verdict::Passed)] {
+            let case = format!("{pods}, {expect}: away for {away} s");
+            let mut sim = Sim::new(&manifest(pods, &kill, expect), 3, 1);
+            sim.until(LIMIT, |sim| {
+                let first = sim.experiment.run().and_then(|run| run.first_kill_at);
+                first.is_some_and(|kill| sim.now.duration_since(kill) > SignedDuration::from_secs(5))
+            });
+            sim.operator_away(Duration::from_secs(away));
+            assert!(!sim.is_complete(), "{case}: it is back in time");
+            let status = sim.complete(LIMIT).clone();
+            assert_eq!(status.verdict, Some(verdict), "{case}: {:?}", status.message);
+            let is_told = status.message.as_ref().is_some_and(|said| said.contains("not held"));
+            assert_eq!(is_told, verdict == Verdict::Inconclusive, "{case}: {:?}", status.message);
+        }
+    }
+}

@@ -299,3 +299,37 @@ fn a_dry_run_kills_nothing_and_says_who_would_be_killed() {
         assert_eq!(status.statistics, None, "a rehearsal is no evidence");
     }
 }
+
+/// Who refuses a kill, as a policy does, refuses most likely the next one too.
+#[test]
+fn a_refused_kill_is_tried_again_less_and_less_often() {
+    let held = "  kill: {gracePeriodSeconds: 0, holdFor: 60s}";
+    let mut sim = Sim::new(&manifest("{all: {}}", held, "{}"), 3, 1);
+    sim.refuses = true;
+    let status = sim.complete(LIMIT).clone();
+    assert_eq!((status.verdict, status.reason), (Some(Verdict::Inconclusive), Some(Reason::KillFailed)));
+    let run = sim.run();
+    assert_eq!(
+        (run.slot, run.kills.len()),
+        (1, 3),
+        "where the whole of the first set is refused there is no second one"
+    );
+
+    let mut sim = Sim::new(&manifest("{all: {}}", held, "{}"), 3, 1);
+    sim.until(LIMIT, |sim| !sim.killed.is_empty());
+    sim.refuses = true;
+    let slot = sim.run().slot;
+    let refused = |sim: &Sim| sim.run().kills.iter().filter(|kill| kill.outcome == Outcome::Failed).count();
+    let begun = sim.now;
+    for (seconds, most) in [(1, 1), (3, 2), (7, 3), (15, 4), (31, 5), (59, 6)] {
+        sim.until(LIMIT, |sim| sim.now.duration_since(begun) >= SignedDuration::from_secs(seconds));
+        assert!(refused(&sim) <= 3 * most, "{} kills of three pods were refused in {seconds} s", refused(&sim));
+    }
+    assert!(refused(&sim) >= 3 * 4, "they are tried again: {}", refused(&sim));
+    assert!(sim.run().slot > slot + 3 && sim.run().kills.iter().any(|kill| kill.outcome == Outcome::Deleted));
+    // What is let through at last is killed.
+    let killed = sim.killed.len();
+    sim.refuses = false;
+    sim.complete(LIMIT);
+    assert_eq!(sim.killed.len(), killed, "by then the hold was over");
+}

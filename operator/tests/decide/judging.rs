@@ -214,3 +214,36 @@ fn a_timeout_holds_for_the_hold_the_watch_and_all_rounds_together() {
         );
     }
 }
+
+/// A hold may last longer than the breakers are watched from its beginning, and what was heard in it says nothing of its end.
+#[test]
+fn what_a_breaker_did_at_the_end_of_an_outage_is_asked_after_it() {
+    let fail = |sim: &Sim| (0..3).for_each(|_| drop(sim.clients[0].breaker.try_acquire().unwrap().failure("reset")));
+    for (expect, reason) in [("{staysClosed: true}", Reason::BreakerOpened), ("{}", Reason::UnexpectedSequence)] {
+        let more = format!("{HELD}\n  schedule: {{rounds: 1}}");
+        let manifest = manifest("{one: {}}", &more, expect).replace("observe: {", "observe: {duration: 5s, ");
+        let mut sim = Sim::new(&manifest, 3, 1);
+        sim.until(LIMIT, |sim| !sim.killed.is_empty());
+        if expect == "{}" {
+            // It opens and closes in the hold, for whatever reason.
+            fail(&sim);
+        }
+        let end = sim.run().hold_until.unwrap();
+        sim.until(LIMIT, |sim| end.duration_since(sim.now) < SignedDuration::from_secs(1));
+        assert_eq!(sim.clients[0].breaker.state(), State::Closed, "{expect}");
+        // Its last answer is from now; then it opens.
+        let last = sim.world().clients[0].replicas[0].report.clone();
+        (sim.clients[0].answers, sim.clients[0].said) = (false, last.map(Ok));
+        fail(&sim);
+        sim.until(LIMIT, |sim| sim.now.duration_since(end) > SignedDuration::from_secs(3));
+        assert!(!sim.is_complete(), "{expect}: nobody was heard: {:?}", sim.status().message);
+        (sim.clients[0].answers, sim.clients[0].said) = (true, None);
+        let status = sim.complete(LIMIT).clone();
+        assert_eq!(
+            (status.verdict, status.reason),
+            (Some(Verdict::Failed), Some(reason)),
+            "{expect}: {:?}",
+            status.message
+        );
+    }
+}

@@ -82,6 +82,24 @@ fn a_start_is_used_once_whatever_clocks_show() {
     assert_eq!(sim.run().scheduled_at, Some(at("2026-12-01T09:10:00Z")), "09:05 has had its run");
 }
 
+/// A clock is put back, and shows once more what it has shown; how many runs the history keeps has no part in it.
+#[test]
+fn a_clock_that_is_put_back_brings_no_start_again() {
+    for (limit, back) in [(0, 7), (0, 20), (1, 20), (10, 120)] {
+        let mut sim = scheduled("cron: '*/5 * * * *'");
+        sim.experiment.spec.history_limit = limit;
+        sim.look(Fault::None);
+        sim.until(LIMIT, |sim| sim.status().runs == 2 && sim.run().completed_at.is_some());
+        sim.look(Fault::None);
+        sim.jump(SignedDuration::from_mins(-back));
+        sim.look(Fault::None);
+        let case = format!("{back} minutes back, {limit} runs are kept");
+        assert_eq!(sim.status().next_schedule_time, Some(at("2026-12-01T09:15:00Z")), "{case}");
+        sim.until(LIMIT * 4, |sim| sim.status().runs == 3);
+        assert_eq!(sim.run().scheduled_at, Some(at("2026-12-01T09:15:00Z")), "{case}");
+    }
+}
+
 #[test]
 fn starts_that_fall_into_a_run_are_skipped_and_the_next_start_is_always_true() {
     let mut sim = scheduled("cron: '* * * * *'");

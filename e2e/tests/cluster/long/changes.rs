@@ -1,7 +1,6 @@
 //! What the operator stands on is changed or taken away in the middle of a run. Nothing hangs.
 
 use anyhow::{Context, Result, ensure};
-use breakwater_crds::Verdict;
 use breakwater_e2e::{
     CLUSTER_WIDE, RUN, SOON, lab, reinstall_crd,
     tools::{helm, kubectl, root},
@@ -14,6 +13,7 @@ use kube::{
 };
 
 use super::{OUTAGE, all_is_well, ends_as_it_began, in_the_middle};
+use crate::check;
 
 const CRD: &str = "crd/chaosexperiments.chaos.breakwater.dev";
 
@@ -62,7 +62,7 @@ async fn the_chart_is_upgraded_in_the_middle_of_a_run() {
         let args = ["upgrade", "breakwater", chart, "--namespace", &lab.namespace, "--wait", "--timeout", "2m"];
         helm(&[&args[..], &values].concat()).await?.text()?;
         let status = ends_as_it_began(lab, &before).await?;
-        ensure!(status.verdict == Some(Verdict::Passed), "{:?} {:?}", status.reason, status.message);
+        check::passed_unless_interrupted(&status)?;
         all_is_well(lab).await
     })
     .await;

@@ -15,6 +15,7 @@ use kube::{
 };
 
 use super::{OUTAGE, ends_as_it_began, stop::a_while};
+use crate::check;
 
 /// So often, unless BREAKWATER_LONG_KILLS says otherwise.
 const KILLS: u64 = 200;
@@ -67,7 +68,7 @@ async fn runs_end_though_the_operator_is_killed_at_chance_moments() {
     let (kills, mut chance) = (number("BREAKWATER_LONG_KILLS").unwrap_or(KILLS), Chance(seed));
     println!("BREAKWATER_LONG_SEED={seed}, {kills} kills");
     lab("killed", &[], async |lab| -> Result<()> {
-        let (mut killed, mut tries, mut ended, mut passed) = (0, 0, 0, 0);
+        let (mut killed, mut tries, mut ended, mut passed, mut interrupted) = (0, 0, 0, 0, 0);
         while killed < kills {
             lab.apply(OUTAGE).await?;
             let mut begun = None;
@@ -102,13 +103,15 @@ async fn runs_end_though_the_operator_is_killed_at_chance_moments() {
                 status.message
             );
             passed += u64::from(verdict == Some(Verdict::Passed));
+            interrupted += u64::from(check::passed_unless_interrupted(&status).is_ok_and(|passed| !passed));
             ended += 1;
             lab.kubectl(&["delete", "chaosexp", "outage", "--timeout=30s"], "").await?.text()?;
         }
         println!(
-            "{killed} kills of a running operator, of {tries} tries, in {ended} runs; every run ended, {passed} passed"
+            "{killed} kills of a running operator, of {tries} tries, in {ended} runs; every run ended, {passed} passed, and {interrupted} had an \
+             outage that was interrupted"
         );
-        ensure!((ended - passed) * 10 <= ended, "only {passed} of {ended} runs passed");
+        ensure!((ended - passed - interrupted) * 10 <= ended, "{passed} of {ended} runs passed, {interrupted} were interrupted");
         Ok(())
     })
     .await;

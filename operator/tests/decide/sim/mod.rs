@@ -139,6 +139,8 @@ pub struct Sim {
     pub rivals: Vec<Rival>,
     /// The operator-wide halt.
     pub halted: bool,
+    /// A policy refuses every kill.
+    pub refuses: bool,
     /// The Deployment's own version; a restart makes another, and its pods are replaced one by one.
     pub version: u32,
     restarted_at: Option<Timestamp>,
@@ -188,6 +190,7 @@ impl Sim {
             budget: 0,
             rivals: vec![],
             halted: false,
+            refuses: false,
             version: 1,
             restarted_at: None,
             deleted: false,
@@ -277,8 +280,8 @@ impl Sim {
 
     /// One step of time; if there is reason to look, the operator looks.
     pub fn step(&mut self, fault: Fault) {
-        self.now += SignedDuration::try_from(STEP).unwrap();
         let before = self.shape();
+        self.now += SignedDuration::try_from(STEP).unwrap();
         self.replace_pods();
         for client in &mut self.clients {
             client.live(self.now, self.pods.iter().any(|pod| pod.ready_at <= self.now && pod.labels == self.template));
@@ -443,7 +446,7 @@ impl Sim {
             let (slot, uid) = (victim.slot, victim.uid.clone());
             Attempt { slot, uid, sent_at, outcome, message: None }
         };
-        if self.now > victim.deadline {
+        if self.now > victim.deadline || self.refuses {
             return attempt(Outcome::Failed, None);
         }
         let spec = &self.experiment.spec;
