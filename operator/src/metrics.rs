@@ -137,11 +137,26 @@ impl Default for Metrics {
             metrics.reconcile_errors.clone(),
         );
         registry.register("active_experiments", "Experiments that are watched at this moment", metrics.active.clone());
+        metrics.begin_with_zero();
         Self { registry, ..metrics }
     }
 }
 
 impl Metrics {
+    /// A series that begins with its first event shows no increase: whoever waits for one would miss it after each start.
+    fn begin_with_zero(&self) {
+        use Outcome::{Blocked, Deleted, Evicted, Failed, Gone, Restarted, Unknown};
+        for verdict in [Verdict::Passed, Verdict::Failed, Verdict::Inconclusive, Verdict::Aborted, Verdict::DryRun] {
+            drop(self.runs.get_or_create(&verdict.into()));
+        }
+        for outcome in [Deleted, Evicted, Restarted, Blocked, Outcome::DryRun, Gone, Failed, Unknown] {
+            drop(self.kills.get_or_create(&outcome.into()));
+        }
+        for state in [State::Closed, State::Open, State::HalfOpen, State::ForcedOpen, State::Disabled] {
+            drop(self.transitions.get_or_create(&state.into()));
+        }
+    }
+
     /// What came of a kill.
     pub fn killed(&self, victim: &Victim, attempt: &Attempt) {
         self.kills.get_or_create(&attempt.outcome.into()).inc();

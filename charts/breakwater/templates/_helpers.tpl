@@ -18,10 +18,18 @@
 {{/* Never the namespace's account `default`: every pod there that names no account would have the right to kill. */}}
 {{- define "breakwater.serviceAccountName" -}}
 {{- $account := .Values.operator.serviceAccount }}
+{{- if eq (toString $account.name) "default" }}
+{{- fail "operator.serviceAccount.name is default: every pod of the namespace that names no account would have the operator's rights; choose another one" }}
+{{- end }}
 {{- if not (or $account.create $account.name) }}
 {{- fail "operator.serviceAccount.name: it is empty, and operator.serviceAccount.create is false; set the name of an account that is there, or leave create at true" }}
 {{- end }}
 {{- default (include "breakwater.operatorName" .) $account.name }}
+{{- end }}
+
+{{/* A duration as a text that is the greater the longer it is: so long after a moment. */}}
+{{- define "breakwater.comparable" -}}
+{{- dateInZone "2006-01-02T15:04:05.000000000" (toDate "2006-01-02" "2000-01-01" | dateModify .) "UTC" }}
 {{- end }}
 
 {{/* Where the demo lives. An operator that watches other namespaces would never see an experiment on it. */}}

@@ -111,7 +111,8 @@ fn an_operator_of_some_namespaces_has_rights_there_and_brings_the_demo_to_the_fi
 
 #[test]
 fn the_readmes_commands_leave_the_demo_out_of_other_namespaces() {
-    let readme = read("charts/breakwater/README.md");
+    // A command may go on in the next line.
+    let readme = read("charts/breakwater/README.md").replace("\\\n", " ");
     let commands = readme.lines().filter_map(|line| line.strip_prefix("$ helm install breakwater charts/breakwater "));
     let commands: Vec<_> = commands.collect();
     assert!(commands.iter().any(|command| command.contains("watchNamespaces")), "{commands:?}");
