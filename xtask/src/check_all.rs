@@ -32,6 +32,7 @@ pub struct Args {
 /// Runs all steps, up to the first that fails, and prints what each took.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
+    e2e::ensure_own(args.cluster, args.long)?;
     let mut steps = Steps::default();
     let outcome = check(&workspace, args, &mut steps);
     println!("\n{}", steps.table());
@@ -44,7 +45,7 @@ fn check(workspace: &Workspace, args: &Args, steps: &mut Steps) -> Result<()> {
     // Tests that have more to play when there is time look at this.
     let long = if args.long { "1" } else { "0" };
     let cargo = |arguments: &[&str]| {
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command::without_choices(&mut command).args(arguments).current_dir(&workspace.root);
         command.env("BREAKWATER_LONG", long);
         command

@@ -22,6 +22,17 @@ pub fn without_choices(command: &mut Command) -> &mut Command {
     CHOICES.iter().fold(command, |command, choice| command.env_remove(choice))
 }
 
+/// What Cargo tells a program of the package that it is run from, by the beginnings of the variables' names.
+const PACKAGE: [&str; 4] = ["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_"];
+
+/// Hands nothing on of what Cargo has told us of our own package. Crates whose build looks at that would be built anew, with all that is
+/// built on them, whenever Cargo is run by us after it was run by hand.
+pub fn without_package(command: &mut Command) -> &mut Command {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let told = names.filter(|name| PACKAGE.iter().any(|begin| name.to_string_lossy().starts_with(begin)));
+    told.fold(command, |command, name| command.env_remove(name))
+}
+
 /// Runs a program on our terminal; an error when it fails.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start `{}`", line(command)))?;
@@ -80,5 +91,13 @@ mod tests {
         let has = |line: &str| told.lines().any(|one| one == line);
         assert!(has("BREAKWATER_LONG=1") && has("KUBECONFIG=here"), "{told}");
         assert!(!told.contains("BREAKWATER_EVERY") && !told.contains("BREAKWATER_SEED"), "{told}");
+    }
+
+    #[test]
+    fn of_our_own_package_nothing_is_told() {
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some(), "Cargo runs this test, and tells us");
+        let told = output(without_package(&mut Command::new("env"))).unwrap();
+        assert!(!told.contains("CARGO_PKG_") && !told.contains("CARGO_MANIFEST_"), "{told}");
+        assert!(told.lines().any(|line| line.starts_with("PATH=")), "{told}");
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo demo`: from a fresh checkout to a verdict.
 
 mod follow;
+mod ours;
 mod timeline;
 
 use std::process::{Command, ExitCode};
@@ -39,6 +40,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let mut steps = Steps::default();
     let cluster = steps.run("A cluster", || Cluster::up(&workspace, args.cluster))?;
+    ours::ensure(&cluster)?;
     let images = steps.run("Images of operator, backend and client", || images::build(&workspace))?;
     steps.run("Load the images", || cluster.load(&images))?;
     steps.run("helm install", || install(&cluster, &workspace, &images))?;
@@ -84,13 +86,13 @@ fn install(cluster: &Cluster<'_>, workspace: &Workspace, images: &[Packed]) -> R
         "--output=json",
     ]))?;
     command::feed(cluster.kubectl().args(["apply", "--filename=-"]), &manifest)?;
-    command::run(cluster.kubectl().args(["label", "namespace", DEMO_NAMESPACE, "--overwrite", OPT_IN]))?;
+    command::run(cluster.kubectl().args(["label", "namespace", DEMO_NAMESPACE, "--overwrite", OPT_IN, ours::LABEL]))?;
     give_up_what_was_cut_off(cluster)?;
     let mut helm = cluster.tool("helm");
     helm.args(["upgrade", "--install", "breakwater"]).arg(workspace.root.join("charts/breakwater"));
     helm.args(["--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout=3m"]);
     // The definition may be there already, by another hand, such as the end-to-end tests.
-    helm.arg("--take-ownership").arg("--hide-notes");
+    helm.arg("--take-ownership").arg("--hide-notes").args(["--labels", ours::LABEL]);
     helm.arg("--set").arg(format!("demo.namespace={DEMO_NAMESPACE}"));
     // The tag stays the same from build to build: pods are replaced when the digest that they are told of changes.
     for (values, Packed { digest, .. }) in ["operator", "demo.backend", "demo.client"].into_iter().zip(images) {
@@ -103,8 +105,9 @@ fn install(cluster: &Cluster<'_>, workspace: &Workspace, images: &[Packed]) -> R
     })
 }
 
-/// Takes the demo away, if it is there: its operator would run the experiments of every namespace.
+/// Takes the demo away, if it is there: its operator would run the experiments of every namespace. Somebody else's release is an error.
 pub fn remove(cluster: &Cluster<'_>) -> Result<()> {
+    ours::ensure(cluster)?;
     let mut helm = cluster.tool("helm");
     helm.args(["uninstall", "breakwater", "--namespace", OPERATOR_NAMESPACE, "--ignore-not-found", "--wait"]);
     command::run(&mut helm)

@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::cluster::{Choice, Cluster};
 use crate::workspace::{Workspace, cargo};
@@ -30,6 +30,7 @@ pub struct Args {
 /// Brings the cluster and the images, then runs the tests.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
+    ensure_own(args.cluster, args.long)?;
     let cluster = Cluster::up(&workspace, args.cluster)?;
     cluster.load(&images::build(&workspace)?)?;
     demo::remove(&cluster)?;
@@ -40,6 +41,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     println!("\nThe cluster is still up: cargo cluster down");
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The long tests stop the cluster's programs and delete the definition, with everybody's experiments.
+pub fn ensure_own(cluster: Choice, long: bool) -> Result<()> {
+    ensure!(!long || cluster != Choice::Current, "--long takes the cluster apart: it is not for the current context");
+    Ok(())
 }
 
 /// All tests, as `cargo check-all` runs them; [`audit`] comes after them.
@@ -112,6 +119,9 @@ fn tests(workspace: &Workspace, cluster: &Cluster<'_>, args: &Args) -> Command {
         test.args(["--", "--ignored", "--nocapture", "--test-threads=1"]);
     } else {
         test.args(&args.filter).args(["--", &format!("--test-threads={}", args.threads)]);
+        if std::env::var_os("BREAKWATER_SHOW").is_some() {
+            test.arg("--nocapture");
+        }
     }
     if args.keep {
         test.env("BREAKWATER_E2E_KEEP", "1");
@@ -120,7 +130,7 @@ fn tests(workspace: &Workspace, cluster: &Cluster<'_>, args: &Args) -> Command {
 }
 
 fn cargo_test(workspace: &Workspace, cluster: &Cluster<'_>) -> Command {
-    let mut test = Command::new(cargo());
+    let mut test = cargo();
     test.args(["test", "--package", "breakwater-e2e"]).current_dir(&workspace.root);
     test.env("KUBECONFIG", cluster.kubeconfig()).env("PATH", workspace.path());
     test

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command;
 use crate::tools::Tool;
-use crate::workspace::{Workspace, cargo};
+use crate::workspace::Workspace;
 use archive::Image;
 
 /// The programs that have an image each; `breakwater-NAME` is the package and the program.
@@ -61,7 +61,7 @@ fn build_in(workspace: &Workspace, root: &Path, target: &Path) -> Result<Vec<Pac
     let mut build = Command::new(AUDITABLE.install(workspace)?);
     // The target is named, or the flags would apply to procedural macros too, and these cannot be static.
     build.args(["auditable", "build", "--locked", "--release", "--target", host, "--target-dir"]).arg(target);
-    build.env("CARGO", cargo()).env("RUSTFLAGS", flags(root, target)?).current_dir(root);
+    command::without_package(&mut build).env("RUSTFLAGS", flags(root, target)?).current_dir(root);
     for name in NAMES {
         build.args(["--package", &format!("breakwater-{name}")]);
     }

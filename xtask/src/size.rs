@@ -46,7 +46,7 @@ fn with_programs(workspace: &Workspace, verb: &[&str]) -> Result<Command> {
     let images = images::build(workspace)?;
     let operator =
         images.into_iter().find(|image| image.name.contains("/operator:")).context("no operator was built")?;
-    let mut cargo = Command::new(cargo());
+    let mut cargo = cargo();
     cargo.args(verb).args(["--locked", "--profile", "faults", "--package", "breakwater-size"]);
     cargo
         .current_dir(&workspace.root)

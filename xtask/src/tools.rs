@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -27,9 +26,11 @@ impl Tool {
         let installed = fs::read_to_string(root.join(".crates.toml")).unwrap_or_default();
         if !installed.contains(&format!("\"{name} {version} (")) {
             println!("Installing {name} {version} into {} (takes minutes, once).", root.display());
-            let mut install = Command::new(cargo());
+            let mut install = cargo();
             install.args(["install", "--locked", "--debug", "--quiet", name, "--version", version, "--root"]);
             install.arg(&root);
+            // They run for seconds, and are built in minutes: without what a debugger wants it is fewer.
+            install.env("CARGO_PROFILE_DEV_DEBUG", "false");
             // In the target folder, so that what was compiled is there again when the next version comes.
             install.arg("--target-dir").arg(root.join("build"));
             command::run(&mut install).with_context(|| format!("cannot install {name}"))?;

@@ -38,7 +38,7 @@ impl Workspace {
     /// Asks Cargo.
     pub fn find() -> Result<Self> {
         let json = command::output(
-            Command::new(cargo())
+            cargo()
                 .args(["metadata", "--format-version=1", "--no-deps"])
                 .current_dir(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into())),
         )?;
@@ -80,6 +80,8 @@ fn prefixed_path(folder: &Path) -> std::ffi::OsString {
 }
 
 /// The Cargo that runs us.
-pub fn cargo() -> PathBuf {
-    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command::without_package(&mut cargo);
+    cargo
 }
