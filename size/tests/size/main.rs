@@ -105,8 +105,8 @@ async fn among_thousands(sizes: &Sizes) -> Result<()> {
 fn come_in_pages(place: &Place) -> Result<()> {
     let everything = Mark::default().requests(&place.plane)?;
     let lists = everything.iter().filter(|one| one.verb == "list");
-    let whole: Vec<_> = lists.filter(|one| !one.uri.contains("limit=")).collect();
-    ensure!(whole.is_empty(), "lists without a limit: {whole:?}");
+    let whole: Vec<_> = lists.filter(|one| !one.uri.contains("limit=")).map(|one| &one.uri).collect();
+    ensure!(whole.is_empty(), "{} lists without a limit, such as {:?}", whole.len(), whole[0]);
     Ok(())
 }
 

@@ -28,8 +28,8 @@ const MEANWHILE: Duration = Duration::from_secs(30);
 const SPARE: Duration = Duration::from_secs(60);
 /// Another user's request takes at most so many times what it takes without the runs, in the middle.
 const SLOWER: u32 = 5;
-/// Or so long, where that is more: on a busy machine some milliseconds come and go.
-const NOISE: Duration = Duration::from_millis(50);
+/// Or so long, where that is more: two cores that the operator and the API server share are busy with as many runs as they can carry.
+const NOISE: Duration = Duration::from_millis(100);
 /// Of a hundred all but one take less.
 const SLOWEST: Duration = Duration::from_secs(1);
 /// Of a hundred runs so many pass; see [`crate::at_once`].
