@@ -74,17 +74,7 @@ pub async fn view(client: Client, namespace: &str, workload: &Workload) -> Resul
         settled: is_settled(workload.kind, object.metadata.generation, &object.data),
         restarted_at: restarted_at(&object.data).and_then(|at| at.parse().ok()),
         refusal: refusal(workload, &object.data),
-        target: Target {
-            name: workload.name.clone(),
-            uid: object.metadata.uid.unwrap_or_default(),
-            resource_version: object.metadata.resource_version,
-            node: None,
-            ready: true,
-            ready_since: None,
-            alive: object.metadata.deletion_timestamp.is_none(),
-            exempt: false,
-            owner: None,
-        },
+        target: Target::from_workload(&workload.name, object.metadata),
     }))
 }
 

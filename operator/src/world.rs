@@ -137,6 +137,21 @@ impl Target {
         self.alive && !self.exempt
     }
 
+    /// What matters of a workload: what is asked of pods alone has no part in it.
+    pub fn from_workload(name: &str, metadata: ObjectMeta) -> Self {
+        Self {
+            name: name.into(),
+            uid: metadata.uid.unwrap_or_default(),
+            resource_version: metadata.resource_version,
+            node: None,
+            ready: true,
+            ready_since: None,
+            alive: metadata.deletion_timestamp.is_none(),
+            exempt: false,
+            owner: None,
+        }
+    }
+
     /// What matters of a pod; `own` if the operator runs in it.
     pub fn from_pod(pod: &v1::Pod, own: bool) -> Self {
         Self {
@@ -251,20 +266,10 @@ fn is_operator<'a>(label: impl Fn(&str) -> Option<&'a str>) -> bool {
     label("app.kubernetes.io/component") == Some("operator") && label("app.kubernetes.io/part-of") == Some("breakwater")
 }
 
-/// A pod that serves, for tests.
+/// A pod that serves, for tests: of one that says no more, as much is known as of a workload.
 #[cfg(test)]
 pub fn target(name: &str) -> Target {
-    Target {
-        name: name.into(),
-        uid: name.into(),
-        resource_version: None,
-        node: None,
-        ready: true,
-        ready_since: None,
-        alive: true,
-        exempt: false,
-        owner: None,
-    }
+    Target::from_workload(name, ObjectMeta { uid: Some(name.into()), ..ObjectMeta::default() })
 }
 
 #[cfg(test)]

@@ -101,8 +101,7 @@ fn unheld(spec: &ChaosExperimentSpec, run: &Run, world: &World, now: Timestamp) 
     let replaces =
         |pod: &&Target| pod.ready && pod.may_be_killed() && !run.spared.contains(&pod.uid) && !is_blocked(&pod.uid);
     let since = world.targets.iter().filter(replaces).filter_map(|pod| pod.ready_since);
-    let (from, to) = (first_kill, now.min(hold_until));
-    since.filter(|since| *since > from && elapsed(*since, to) > NODE_TOLERANCE).min()
+    since.filter(|since| *since > first_kill && elapsed(*since, now.min(hold_until)) > NODE_TOLERANCE).min()
 }
 
 #[cfg(test)]

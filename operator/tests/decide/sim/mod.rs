@@ -381,17 +381,10 @@ impl Sim {
             settled,
             restarted_at: self.restarted_at,
             refusal: None,
-            target: Target {
-                name: "backend".into(),
-                uid: "deployment".into(),
-                resource_version: None,
-                node: None,
-                ready: true,
-                ready_since: None,
-                alive: true,
-                exempt: false,
-                owner: None,
-            },
+            target: Target::from_workload(
+                "backend",
+                ObjectMeta { uid: Some("deployment".into()), ..ObjectMeta::default() },
+            ),
         });
         let halted = self.halted.then(|| "a ConfigMap says halt".to_string());
         World { targets, clients, workload, rivals: self.rivals.clone(), halted, invalid: None, unseen: None }
